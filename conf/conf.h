@@ -1,0 +1,190 @@
+/* conf: the configuration: JSON text in, one immutable and validated tree out, or a list of
+ * every problem found. Pure: reads no file, no environment, no clock; what it needs of them is
+ * passed in. Never sees a socket or a key. Any thread; the tree is read-only once made. */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/problems.h"
+#include "conf/span.h"
+
+enum {
+	CONF_MAX_LISTENERS = 256,
+	CONF_MAX_ADDRESSES = 16,       /* of one listener */
+	CONF_MAX_CERTIFICATES = 10000, /* entries of one listener; a folder holds any number */
+	CONF_MAX_POOLS = 1024,
+	CONF_MAX_SERVERS = 4096, /* of all pools together */
+	CONF_MAX_WORKERS = 256,
+	CONF_MAX_NAME = 128,	  /* bytes of the name of a listener, pool or server */
+	CONF_MAX_TEXT = 16 << 20, /* bytes of a configuration, as given and as canonical text */
+};
+
+/* Where to listen or to connect. `text` is its canonical spelling and its identity. */
+struct conf_address {
+	bool is_unix;
+	uint16_t port;	  /* TCP: 1 to 65535 */
+	const char *host; /* TCP: name or address without brackets; NULL: any, both families */
+	const char *path; /* unix: absolute path, shorter than sun_path */
+	const char *text; /* "host:port", "[::1]:443", ":443", "unix:/run/app.sock" */
+};
+
+/* One entry of `certificates`: a path (file or folder), or a pair. Paths are absolute. */
+struct conf_certificate {
+	const char *certificate;
+	const char *key;     /* NULL: in the same file, or `certificate` is a folder */
+	const char *pointer; /* JSON pointer of the entry, for messages */
+};
+
+/* TLS of a listener. */
+struct conf_tls {
+	const struct conf_certificate *certificates;
+	size_t num_certificates;
+	const char *default_certificate; /* path of a file loaded above; NULL: the first */
+	bool strict_sni;
+	uint16_t min_version; /* 0x0303 or 0x0304, as on the wire */
+	uint16_t max_version;
+	const char *ciphers;	   /* TLS 1.2, BoringSSL's list syntax: names joined by ':' */
+	const char *const *groups; /* as configured, or the default list; order of preference */
+	size_t num_groups;
+	bool groups_given; /* false: default, from which unsupported ones are left out */
+	const char *pointer;
+};
+
+enum conf_mode { CONF_MODE_HTTP, CONF_MODE_TCP };
+
+struct conf_listener {
+	const char *name;
+	const struct conf_address *addresses;
+	size_t num_addresses;
+	enum conf_mode mode;
+	const struct conf_tls *tls; /* NULL: plaintext */
+	size_t pool;		    /* index in conf.pools */
+	struct {
+		int64_t handshake_ns;
+		int64_t idle_ns;
+	} timeouts;
+	const char *pointer;
+};
+
+/* TLS of a pool, towards its servers. */
+struct conf_pool_tls {
+	bool verify;
+	const char *ca;		 /* absolute path of a PEM file; NULL: the system store */
+	const char *server_name; /* NULL: the server's host */
+	uint16_t min_version;
+};
+
+struct conf_server {
+	const char *name; /* default: the address's text */
+	struct conf_address address;
+	unsigned weight; /* 1 to 256 */
+};
+
+enum conf_balance { CONF_BALANCE_ROUND_ROBIN };
+
+struct conf_pool {
+	const char *name;
+	const struct conf_server *servers;
+	size_t num_servers;
+	enum conf_balance balance;
+	const struct conf_pool_tls *tls; /* NULL: plaintext */
+	uint64_t max_connections;	 /* per server, all workers together; 0: no limit */
+	struct {
+		int64_t connect_ns;
+		int64_t idle_ns;
+	} timeouts;
+	const char *pointer;
+};
+
+enum conf_log_level { CONF_LOG_ERROR, CONF_LOG_WARNING, CONF_LOG_INFO, CONF_LOG_DEBUG };
+
+struct conf_log {
+	enum conf_log_level level;
+	const char *error;  /* absolute path, or "stderr" or "stdout" */
+	const char *access; /* NULL: none; else absolute path, or "stderr" or "stdout" */
+};
+
+struct conf {
+	const struct conf_listener *listeners;
+	size_t num_listeners;
+	const struct conf_pool *pools;
+	size_t num_pools;
+	unsigned workers; /* 0: as many as CPUs the process may use */
+	const char *user; /* NULL: "sallyport" if there is one, else "nobody" */
+	const char *group;
+	int64_t drain_timeout_ns;
+	struct {
+		uint64_t connections;		  /* 0: from the descriptor limit */
+		uint64_t connections_per_address; /* 0: no limit */
+	} limits;
+	struct conf_log log;
+	struct {
+		bool on;
+		bool given;		     /* false: the default address, from the environment */
+		struct conf_address address; /* where `given` */
+	} admin;
+};
+
+/* What parsing may know of the world. */
+struct conf_source {
+	const char *file;   /* for messages */
+	const char *folder; /* absolute: relative paths are taken from here */
+	/* Value of an environment variable or NULL; NULL: "${NAME}" is not expanded at all,
+	 * as in canonical text, which has none left. */
+	const char *(*getenv)(const char *name);
+};
+
+/* conf_parse reads JSON `text`. On success an immutable tree (free with conf_free), warnings
+ * perhaps added to `why`. NULL: every error found has been added to `why`, with file, line and
+ * column for syntax and a JSON pointer for meaning. Reads no file, not even for random bytes. */
+struct conf *conf_parse(struct span text, const struct conf_source *from, struct problems *why);
+
+/* conf_free frees the tree and all it points to. NULL is fine. */
+void conf_free(struct conf *c);
+
+/* conf_canonical returns the configuration as canonical JSON: what was given, in its order, with
+ * variables expanded, paths absolute, addresses in one spelling, and without annotations;
+ * conf_parse of it with any folder and no `getenv` gives an equal tree. The text belongs to `c`. */
+const char *conf_canonical(const struct conf *c);
+
+/* conf_same_start compares the keys that are taken only at start. True if all are equal; else an
+ * error for each changed key is added to `why`. `file` is named in it. */
+bool conf_same_start(const struct conf *old, const struct conf *now, const char *file,
+		     struct problems *why);
+
+/* conf_schema returns the JSON Schema (draft 2020-12) of the configuration as text to be freed
+ * with free(). NULL: out of memory. */
+char *conf_schema(void);
+
+/* conf_reference returns the reference page of every key as Markdown, to be freed with free().
+ * NULL: out of memory. */
+char *conf_reference(void);
+
+/* What `sallyport proxy` takes from its flags. */
+struct conf_sidecar {
+	const char *const *listen; /* one or more addresses */
+	size_t num_listen;
+	const char *cert;	    /* NULL: plaintext */
+	const char *key;	    /* NULL: in the same file */
+	const char *const *backend; /* one or more addresses */
+	size_t num_backend;
+	const char *mode;  /* NULL: the default */
+	const char *admin; /* NULL: the default; "false": none */
+};
+
+/* conf_sidecar_json returns the configuration that the flags stand for, as indented JSON to be
+ * freed with free(). The text is not validated: conf_parse does that, and "${NAME}" in a flag
+ * stands for a variable as it does in a file. NULL: out of memory. */
+char *conf_sidecar_json(const struct conf_sidecar *flags);
+
+/* conf_address_parse reads an address as CONFIG.md spells it. False with a sentence in `why`
+ * (`why_len` bytes) where it is none; `*out` then stays as it was. Its strings point to one
+ * allocation that conf_address_fini frees. */
+bool conf_address_parse(const char *text, bool host_required, struct conf_address *out, char *why,
+			size_t why_len);
+
+/* conf_address_fini frees what conf_address_parse allocated. */
+void conf_address_fini(struct conf_address *a);

@@ -1,0 +1,180 @@
+/* JSON Schema (draft 2020-12) from the table of keys. A set or append of NULL fails in jansson,
+ * so that a lack of memory anywhere below shows here as a NULL. Recursion follows the table. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "conf/conf.h"
+#include "conf/keys.h"
+
+enum { SCHEMA_TEXT = 512 };
+
+static json_t *schema_object(json_t *schema, const struct object *o);
+
+/* Adds `value`, which is taken, to `to`. NULL, with `to` freed, where that fails. */
+static json_t *with(json_t *to, const char *name, json_t *value)
+{
+	if (to == NULL)
+		json_decref(value);
+	else if (json_object_set_new(to, name, value) == 0)
+		return to;
+	json_decref(to);
+	return NULL;
+}
+
+static json_t *append(json_t *to, json_t *value)
+{
+	if (to == NULL)
+		json_decref(value);
+	else if (json_array_append_new(to, value) == 0)
+		return to;
+	json_decref(to);
+	return NULL;
+}
+
+static json_t *typed(const char *type)
+{
+	return with(json_object(), "type", json_string(type));
+}
+
+static json_t *any_of(json_t *a, json_t *b)
+{
+	return with(json_object(), "anyOf", append(append(json_array(), a), b));
+}
+
+/* A text with a variable in it: what it expands to is checked when it is. */
+static json_t *schema_variable(void)
+{
+	return with(typed("string"), "pattern", json_string("\\$\\{"));
+}
+
+static json_t *schema_text(const struct key *k)
+{
+	char pattern[SCHEMA_TEXT];
+
+	(void)snprintf(pattern, sizeof(pattern), "^%s$|\\$\\{", key_pattern(k->type));
+	return with(typed("string"), "pattern", json_string(pattern));
+}
+
+static json_t *schema_choice(const struct key *k)
+{
+	json_t *names = json_array();
+
+	for (const struct key_choice *c = k->choices; c->name != NULL; c++)
+		names = append(names, json_string(c->name));
+	return any_of(with(json_object(), "enum", names), schema_variable());
+}
+
+/* One value of `k`. */
+static json_t *schema_value(const struct key *k)
+{
+	json_t *object;
+
+	if (k->type == KEY_BOOL)
+		return typed("boolean");
+	if (k->type == KEY_COUNT)
+		return with(with(typed("integer"), "minimum", json_integer(k->min)), "maximum",
+			    json_integer(k->max));
+	if (k->type == KEY_CHOICE)
+		return schema_choice(k);
+	if (k->type != KEY_OBJECT)
+		return schema_text(k);
+	object = schema_object(json_object(), k->object);
+	if (k->object->shorthand != NULL)
+		return any_of(schema_text(key_find(k->object, k->object->shorthand)), object);
+	if (k->or_false)
+		return any_of(with(json_object(), "const", json_false()), object);
+	return object;
+}
+
+static json_t *schema_list(const struct key *k)
+{
+	json_t *list = with(typed("array"), "items", schema_value(k));
+
+	list = with(list, "minItems", json_integer(1));
+	list = with(list, "maxItems", json_integer((json_int_t)k->max_num));
+	if (k->type == KEY_CIPHER || k->type == KEY_GROUP)
+		list = with(list, "uniqueItems", json_true());
+	return list;
+}
+
+/* Members that every object may have. */
+static json_t *schema_annotations(void)
+{
+	return with(json_object(), "^\\$(schema|comment)$", typed("string"));
+}
+
+static json_t *schema_map(const struct key *k)
+{
+	json_t *map = typed("object"), *names;
+
+	names = with(json_object(), "maxLength", json_integer(CONF_MAX_NAME));
+	map = with(map, "propertyNames", names);
+	map = with(map, "patternProperties", with(schema_annotations(), "^[^$]", schema_value(k)));
+	return with(map, "additionalProperties", json_false());
+}
+
+static json_t *schema_shape(const struct key *k)
+{
+	switch (k->shape) {
+	case KEY_LIST:
+	case KEY_JOINED:
+		return schema_list(k);
+	case KEY_ONE_OR_LIST:
+		return any_of(schema_value(k), schema_list(k));
+	case KEY_MAP:
+		return schema_map(k);
+	default:
+		return schema_value(k);
+	}
+}
+
+static json_t *schema_key(const struct key *k)
+{
+	json_t *schema = schema_shape(k);
+	char text[SCHEMA_TEXT];
+
+	(void)snprintf(text, sizeof(text), "%s.%s%s%s%s", k->help,
+		       k->fallback_doc == NULL ? "" : " Default: ",
+		       k->fallback_doc == NULL ? "" : k->fallback_doc,
+		       k->fallback_doc == NULL ? "" : ".",
+		       k->at_start ? " Taken only at start." : "");
+	schema = with(schema, "description", json_string(text));
+	if (k->fallback != NULL)
+		schema = with(schema, "default", json_loads(k->fallback, JSON_DECODE_ANY, NULL));
+	return schema;
+}
+
+/* Adds what describes `o` to `schema`. */
+static json_t *schema_object(json_t *schema, const struct object *o)
+{
+	json_t *members = json_object(), *required = json_array();
+
+	for (size_t i = 0; i < o->num_keys; i++) {
+		members = with(members, o->keys[i].name, schema_key(&o->keys[i]));
+		if (o->keys[i].required)
+			required = append(required, json_string(o->keys[i].name));
+	}
+	schema = with(schema, "description", json_string(o->help));
+	schema = with(schema, "type", json_string("object"));
+	schema = with(schema, "properties", members);
+	schema = with(schema, "required", required);
+	schema = with(schema, "patternProperties", schema_annotations());
+	return with(schema, "additionalProperties", json_false());
+}
+
+char *conf_schema(void)
+{
+	json_t *schema;
+	char *text;
+
+	json_object_seed(1);
+	schema = with(json_object(), "$schema",
+		      json_string("https://json-schema.org/draft/2020-12/schema"));
+	schema = schema_object(schema, conf_root());
+	text = schema == NULL ? NULL : json_dumps(schema, JSON_INDENT(2));
+	json_decref(schema);
+	return text;
+}

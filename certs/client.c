@@ -1,0 +1,174 @@
+#include "certs/client.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "certs/exdata.h"
+#include "certs/verify.h"
+#include "conf/must.h"
+
+enum { CLIENT_MAGIC = 0x636c6e74, CLIENT_MAX_NAME = 253, CLIENT_MAX_WHERE = 512 };
+
+struct client_tls {
+	unsigned magic;
+	SSL_CTX *ctx;
+	struct verify *verify; /* NULL: any certificate is taken */
+};
+
+/* What hangs on each SSL. */
+struct peer {
+	struct exdata x;
+	struct verify *verify;
+	char *failure; /* why verification failed; NULL: it did not */
+	char name[CLIENT_MAX_NAME + 1];
+};
+
+/* No SHA-1. */
+static const uint16_t verify_algorithms[] = {
+	SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_ED25519,
+	SSL_SIGN_RSA_PSS_RSAE_SHA256,	 SSL_SIGN_RSA_PKCS1_SHA256,
+	SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA384,
+	SSL_SIGN_RSA_PKCS1_SHA384,	 SSL_SIGN_ECDSA_SECP521R1_SHA512,
+	SSL_SIGN_RSA_PSS_RSAE_SHA512,	 SSL_SIGN_RSA_PKCS1_SHA512,
+};
+
+static void peer_drop(struct exdata *x)
+{
+	struct peer *p = (struct peer *)x;
+
+	verify_unref(p->verify);
+	free(p->failure);
+	free(p);
+}
+
+/* Only client_tls_connect hangs anything on the SSLs of a client. */
+static struct peer *peer_of(const SSL *ssl)
+{
+	return SSL_is_server(ssl) ? NULL : (struct peer *)exdata_get(ssl);
+}
+
+static enum ssl_verify_result_t verify_peer(SSL *ssl, uint8_t *out_alert)
+{
+	struct peer *p = peer_of(ssl);
+	char words[VERIFY_WORDS];
+
+	if (p == NULL)
+		return ssl_verify_invalid;
+	if (p->verify == NULL ||
+	    verify_server(p->verify, SSL_get0_peer_certificates(ssl), p->name, out_alert, words))
+		return ssl_verify_ok;
+	free(p->failure);
+	p->failure = strdup(words);
+	return ssl_verify_invalid;
+}
+
+static bool client_configure(struct client_tls *c, const struct conf_pool_tls *t)
+{
+	SSL_CTX_set_custom_verify(c->ctx, SSL_VERIFY_PEER, verify_peer);
+	(void)SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
+	return SSL_CTX_set_min_proto_version(c->ctx, t->min_version) &&
+	       SSL_CTX_set_max_proto_version(c->ctx, TLS1_3_VERSION) &&
+	       SSL_CTX_set_verify_algorithm_prefs(c->ctx, verify_algorithms,
+						  sizeof(verify_algorithms) /
+							  sizeof(verify_algorithms[0]));
+}
+
+struct client_tls *client_tls_new(const struct conf_pool_tls *t, struct span ca_pem,
+				  const char *pointer, struct problems *why)
+{
+	const char *from = t->ca == NULL ? "the system's" : t->ca;
+	struct client_tls *c = calloc(1, sizeof(*c));
+	char where[CLIENT_MAX_WHERE];
+	char what[VERIFY_WORDS];
+
+	if (c == NULL)
+		return NULL;
+	c->magic = CLIENT_MAGIC;
+	if ((c->ctx = SSL_CTX_new(TLS_with_buffers_method())) == NULL)
+		goto fail;
+	if (!client_configure(c, t)) {
+		(void)snprintf(where, sizeof(where), "%s/tls/min_version", pointer);
+		problems_add(why, PROBLEM_ERROR, where, "is not known to the library (%s)",
+			     compat_library());
+		goto fail;
+	}
+	if (t->verify && (c->verify = verify_new(ca_pem, from, what, sizeof(what))) == NULL) {
+		(void)snprintf(where, sizeof(where), "%s/tls/ca", pointer);
+		problems_add(why, PROBLEM_ERROR, where, "%s: %s", from, what);
+		goto fail;
+	}
+	return c;
+fail:
+	client_tls_free(c);
+	ERR_clear_error();
+	return NULL;
+}
+
+void client_tls_free(struct client_tls *c)
+{
+	if (c == NULL)
+		return;
+	CHECK(c, CLIENT_MAGIC);
+	SSL_CTX_free(c->ctx);
+	verify_unref(c->verify);
+	c->magic = 0;
+	free(c);
+}
+
+static bool is_ip(const char *name)
+{
+	uint8_t ip[16];
+
+	return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+}
+
+/* Copies `name` without its trailing dot; false where it can be no host name. */
+static bool take_name(const char *name, char out[CLIENT_MAX_NAME + 1])
+{
+	size_t n = strlen(name);
+
+	if (n > 0 && name[n - 1] == '.')
+		n--;
+	if (n == 0 || n > CLIENT_MAX_NAME)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (name[i] <= ' ' || name[i] > '~')
+			return false;
+	}
+	memcpy(out, name, n);
+	out[n] = '\0';
+	return true;
+}
+
+SSL *client_tls_connect(struct client_tls *c, const char *name)
+{
+	struct peer *p;
+	SSL *ssl = NULL;
+
+	CHECK(c, CLIENT_MAGIC);
+	if ((p = calloc(1, sizeof(*p))) == NULL || !take_name(name, p->name))
+		goto fail;
+	p->x.drop = peer_drop;
+	if ((ssl = SSL_new(c->ctx)) == NULL ||
+	    (!is_ip(p->name) && !SSL_set_tlsext_host_name(ssl, p->name)) || !exdata_set(ssl, &p->x))
+		goto fail;
+	if (c->verify != NULL)
+		p->verify = verify_ref(c->verify);
+	SSL_set_connect_state(ssl);
+	SSL_set_shed_handshake_config(ssl, 1);
+	return ssl;
+fail:
+	SSL_free(ssl);
+	free(p);
+	ERR_clear_error();
+	return NULL;
+}
+
+const char *client_tls_failure(const SSL *ssl)
+{
+	const struct peer *p = peer_of(ssl);
+
+	return p == NULL ? NULL : p->failure;
+}

@@ -1,0 +1,31 @@
+/* client: TLS as a pool speaks it to its servers: chain and name verified by default. One per
+ * pool and snapshot, on one thread. No sockets. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "certs/compat.h"
+#include "conf/conf.h"
+#include "conf/problems.h"
+#include "conf/span.h"
+
+struct client_tls;
+
+/* client_tls_new makes the context. `ca_pem` holds the roots that verification trusts (borrowed
+ * for the call; parsed at the first verification, so a copy is kept). NULL: no usable root or an
+ * unknown version, added to `why` under `pointer`; or memory was short. */
+struct client_tls *client_tls_new(const struct conf_pool_tls *t, struct span ca_pem,
+				  const char *pointer, struct problems *why);
+
+/* client_tls_free drops it; SSLs made from it live on. NULL is fine. */
+void client_tls_free(struct client_tls *c);
+
+/* client_tls_connect returns a new SSL in connect state without a BIO. `name` is sent as SNI
+ * unless it is an IP address, and must be in the server's certificate (RFC 9525). NULL: out of
+ * memory, or `name` is not usable. */
+SSL *client_tls_connect(struct client_tls *c, const char *name);
+
+/* client_tls_failure returns why verification of this peer failed, in words and with the names
+ * or dates concerned, or NULL where it did not. Lives until SSL_free. */
+const char *client_tls_failure(const SSL *ssl);

@@ -1,0 +1,76 @@
+/* keys: the one way to a private-key operation: message in, signature out, by key id, always
+ * asynchronous. This implementation signs in the calling process when keys_run is called; another
+ * may put a process behind the same calls. One per worker, on its thread. Keys are parsed at
+ * their first use. Never sees a socket. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/span.h"
+
+enum { KEYS_MAX_SIGNATURE = 1024 }; /* bytes: RSA up to 8192 bits */
+enum { KEYS_MAX_MESSAGE = 64 << 10 };
+
+struct keys;
+struct keys_job;
+
+/* A key: the load it came with and its number in that load's table. Never used again for
+ * another. */
+struct key_id {
+	uint32_t load;
+	uint32_t number;
+};
+
+/* What the asker is told, from within keys_run: the signature (bytes live for this call only),
+ * or an empty span where the key is gone, does not fit the algorithm or failed. */
+typedef void keys_answer(void *owner, struct span signature);
+
+/* keys_new returns a signer without keys. NULL: out of memory. */
+struct keys *keys_new(void);
+
+/* keys_free drops all keys and waiting jobs, without answers. NULL is fine. */
+void keys_free(struct keys *k);
+
+/* keys_adopt makes the keys of `table` (made by key_table_finish) usable as load `load`. Borrows
+ * the bytes until keys_retire. False: not such a table, the load is known already, or memory. */
+bool keys_adopt(struct keys *k, uint32_t load, struct span table);
+
+/* keys_retire drops the keys of `load` and wipes what was parsed; jobs that wait for them are
+ * answered empty at the next keys_run. An unknown load is fine. */
+void keys_retire(struct keys *k, uint32_t load);
+
+/* keys_sign queues a signature of `message` (copied) by TLS signature algorithm `algorithm`
+ * (SSL_SIGN_*, RFC 8446 4.2.3). NULL: message too long, or out of memory; else the job, valid
+ * until answered or cancelled. `answer` is never called from within keys_sign. */
+struct keys_job *keys_sign(struct keys *k, struct key_id key, uint16_t algorithm,
+			   struct span message, keys_answer *answer, void *owner);
+
+/* keys_cancel forgets a job that has not been answered; NULL is fine. */
+void keys_cancel(struct keys_job *job);
+
+/* keys_waiting returns the number of jobs not yet answered. */
+size_t keys_waiting(const struct keys *k);
+
+/* keys_run works on up to `max` jobs, oldest first, and answers them. */
+void keys_run(struct keys *k, unsigned max);
+
+/* The key table as a load makes it: secret, so it is wiped when freed. */
+struct key_table;
+
+/* key_table_new starts an empty one. NULL: out of memory. */
+struct key_table *key_table_new(void);
+
+/* key_table_free wipes and frees it. NULL is fine. */
+void key_table_free(struct key_table *t);
+
+/* key_table_add copies a private key (PKCS#8 DER) in; equal keys share a number. False: out of
+ * memory. */
+bool key_table_add(struct key_table *t, struct span pkcs8, uint32_t *number);
+
+/* key_table_size returns the bytes that key_table_write needs. */
+size_t key_table_size(const struct key_table *t);
+
+/* key_table_write lays the table out at `to`, which has key_table_size bytes. */
+void key_table_write(const struct key_table *t, void *to);

@@ -1,0 +1,800 @@
+#include "proxy/net/link.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "conf/must.h"
+#include "proxy/net/link_private.h"
+
+enum {
+	SEND_AT = 40 << 10,	   /* output that leaves within the turn, while it is in cache */
+	DIRECT_FROM = 16 << 10,	   /* plaintext that is worth a system call of its own */
+	IOVECS = 16,
+	LINGER_BYTES = 256 << 10,  /* read and thrown away after link_close */
+	LINGER_READS_PER_TURN = 4,
+};
+#define LINGER_NS INT64_C(2000000000)
+#define LOOK_NS INT64_C(1000000000)
+
+#define TO(state) (1u << (state))
+static const unsigned legal[LINK_STATES] = {
+	[LINK_CONNECTING] = TO(LINK_HANDSHAKE) | TO(LINK_OPEN) | TO(LINK_DEAD),
+	[LINK_HANDSHAKE] = TO(LINK_OPEN) | TO(LINK_LINGER) | TO(LINK_DEAD),
+	[LINK_OPEN] = TO(LINK_LINGER) | TO(LINK_DEAD),
+	[LINK_LINGER] = TO(LINK_DEAD),
+};
+
+void link_become(struct link *l, enum link_state to)
+{
+	MUST(legal[l->state] & TO(to));
+	l->state = to;
+}
+
+static struct link *from_work(struct loop_task *t)
+{
+	return (struct link *)((char *)t - offsetof(struct link, work));
+}
+
+static struct link *from_flush(struct loop_task *t)
+{
+	return (struct link *)((char *)t - offsetof(struct link, flush));
+}
+
+static struct link *from_grave(struct loop_task *t)
+{
+	return (struct link *)((char *)t - offsetof(struct link, grave));
+}
+
+static struct link *from_orphan(struct loop_orphan *o)
+{
+	return (struct link *)((char *)o - offsetof(struct link, orphan));
+}
+
+static struct link *from_timer(struct timer *t)
+{
+	return (struct link *)((char *)t - offsetof(struct link, timer));
+}
+
+/* ---- the end of a link ---- */
+
+static void grave_run(struct loop_task *t)
+{
+	struct link *l = from_grave(t);
+
+	CHECK(l, LINK_MAGIC);
+	l->magic = 0;
+	free(l->trouble);
+	free(l);
+}
+
+static void drop_output(struct link *l)
+{
+	struct chunk *c;
+
+	while ((c = TAILQ_FIRST(&l->out)) != NULL) {
+		TAILQ_REMOVE(&l->out, c, entry);
+		loop_chunk_free(l->loop, c);
+	}
+	l->out_len = 0;
+}
+
+/* Closes the socket now and frees the link when the turn ends: code further up the stack may
+ * still look at it. */
+static void bury(struct link *l)
+{
+	if (l->state == LINK_LINGER)
+		loop_unorphan(l->loop, &l->orphan);
+	link_become(l, LINK_DEAD);
+	(void)event_del(&l->event);
+	(void)close(l->fd);
+	l->fd = -1;
+	drop_output(l);
+	free(l->held);
+	l->held = NULL;
+	SSL_free(l->ssl);
+	l->ssl = NULL;
+	loop_cancel(l->loop, &l->timer);
+	loop_unqueue(l->loop, &l->work);
+	loop_unqueue(l->loop, &l->flush);
+	loop_queue(l->loop, &l->grave, LOOP_GRAVE);
+}
+
+static void drop_orphan(struct loop_orphan *o)
+{
+	bury(from_orphan(o));
+}
+
+void link_tell_end(struct link *l, enum link_end why)
+{
+	if (l->told_end || l->state >= LINK_LINGER)
+		return;
+	l->told_end = true;
+	loop_cancel(l->loop, &l->timer);
+	l->ev->ended(l->owner, why);
+}
+
+/* The input is whole and the output broken. A peer that had said all it had to say and is gone
+ * before our goodbye has missed nothing. */
+static void both_over(struct link *l)
+{
+	link_fault(l, l->end_asked && l->only_end ? LINK_END_CLOSED : LINK_END_RESET);
+}
+
+void link_tell_eof(struct link *l)
+{
+	if (l->in_eof || l->told_end)
+		return;
+	l->in_eof = true;
+	l->ev->eof(l->owner);
+	if (l->state != LINK_OPEN)
+		return;
+	if (l->end_sent)
+		link_tell_end(l, LINK_END_CLOSED);
+	else if (l->out_broken)
+		both_over(l);
+}
+
+void link_fault(struct link *l, enum link_end why)
+{
+	if (l->fault == 0)
+		l->fault = (uint8_t)(why + 1);
+	loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
+}
+
+void link_opened(struct link *l)
+{
+	link_become(l, LINK_OPEN);
+	loop_cancel(l->loop, &l->timer);
+	/* The handshake's last bytes may have come together with a reset, see receive. */
+	if (!l->readable)
+		loop_after(l->loop, &l->timer, LOOK_NS);
+	l->ev->opened(l->owner);
+}
+
+/* ---- output ---- */
+
+bool link_out_append(struct link *l, const char *p, size_t n)
+{
+	while (n > 0) {
+		struct chunk *c = TAILQ_LAST(&l->out, chunks);
+		size_t room = c == NULL ? 0 : LOOP_CHUNK_BYTES - c->end;
+
+		/* A TLS record that would be cut goes to a chunk of its own. */
+		if (room == 0 || (room < n && n <= LOOP_CHUNK_BYTES)) {
+			if ((c = loop_chunk(l->loop)) == NULL)
+				return false;
+			TAILQ_INSERT_TAIL(&l->out, c, entry);
+			room = LOOP_CHUNK_BYTES;
+		}
+		if (room > n)
+			room = n;
+		memcpy(c->bytes + c->end, p, room);
+		c->end += (uint32_t)room;
+		l->out_len += room;
+		p += room;
+		n -= room;
+	}
+	return true;
+}
+
+static void consume_output(struct link *l, size_t n)
+{
+	l->out_len -= n;
+	while (n > 0) {
+		struct chunk *c = TAILQ_FIRST(&l->out);
+		size_t here = c->end - c->start;
+
+		if (here > n) {
+			c->start += (uint32_t)n;
+			return;
+		}
+		n -= here;
+		TAILQ_REMOVE(&l->out, c, entry);
+		loop_chunk_free(l->loop, c);
+	}
+}
+
+/* The socket takes no more. What the peer sent before it broke off is still there to be read, and
+ * reading then says what happened. But for one thing: the kernel tells of a reset only once, and
+ * of the end of the stream from then on. EPIPE comes where that was told before, or after a FIN. */
+static void output_broke(struct link *l, int error)
+{
+	l->out_broken = true;
+	l->cut_off = error != EPIPE && error != ENOTCONN;
+	drop_output(l);
+	if (l->in_eof) {
+		both_over(l);
+		return;
+	}
+	l->readable = true;
+	l->hung_up = true;
+	if (!l->paused)
+		loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
+}
+
+void link_out_send(struct link *l)
+{
+	while (l->out_len > 0 && l->writable && !l->out_broken) {
+		struct iovec iov[IOVECS];
+		struct msghdr m = { .msg_iov = iov };
+		struct chunk *c;
+		size_t asked = 0;
+		ssize_t n;
+
+		TAILQ_FOREACH(c, &l->out, entry)
+		{
+			if (m.msg_iovlen == IOVECS)
+				break;
+			iov[m.msg_iovlen].iov_base = c->bytes + c->start;
+			iov[m.msg_iovlen].iov_len = c->end - c->start;
+			asked += iov[m.msg_iovlen++].iov_len;
+		}
+		n = sendmsg(l->fd, &m, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			l->writable = false;
+			if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
+				output_broke(l, errno);
+			return;
+		}
+		consume_output(l, (size_t)n);
+		if ((size_t)n < asked)
+			l->writable = false;
+	}
+}
+
+/* Sends what the turn has collected and tells the owner what follows from it. */
+static void flush_run(struct loop_task *t)
+{
+	struct link *l = from_flush(t);
+
+	CHECK(l, LINK_MAGIC);
+	if (l->state != LINK_OPEN && l->state != LINK_HANDSHAKE)
+		return;
+	link_out_send(l);
+	if (l->state != LINK_OPEN || l->told_end)
+		return;
+	if (l->blocked && l->out_len <= LINK_LOW_WATER) {
+		l->blocked = false;
+		l->ev->drained(l->owner);
+		if (l->state != LINK_OPEN || l->told_end)
+			return;
+	}
+	if (l->end_asked && !l->end_sent && l->out_len == 0 && !l->out_broken) {
+		if (shutdown(l->fd, SHUT_WR) != 0) {
+			output_broke(l, errno);
+			return;
+		}
+		l->end_sent = true;
+		if (l->in_eof)
+			link_tell_end(l, LINK_END_CLOSED);
+	}
+}
+
+/* Plain output that would only be copied to be sent at once. */
+static size_t send_direct(struct link *l, struct span bytes)
+{
+	ssize_t n;
+
+	if (bytes.n < DIRECT_FROM || l->out_len > 0 || !l->writable)
+		return 0;
+	do
+		n = send(l->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0) {
+		l->writable = false;
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
+			output_broke(l, errno);
+		return 0;
+	}
+	if ((size_t)n < bytes.n)
+		l->writable = false;
+	return (size_t)n;
+}
+
+bool link_write(struct link *l, struct span bytes)
+{
+	CHECK(l, LINK_MAGIC);
+	MUST(l->state == LINK_OPEN && !l->end_asked);
+	if (l->out_broken || l->told_end || l->fault != 0)
+		return true;
+	l->bytes_sent += bytes.n;
+	if (l->ssl != NULL) {
+		if (!link_tls_write(l, bytes)) {
+			link_fault(l, LINK_END_MEMORY);
+			return true;
+		}
+	} else {
+		size_t sent = send_direct(l, bytes);
+
+		if (l->out_broken)
+			return true;
+		if (!link_out_append(l, bytes.p + sent, bytes.n - sent)) {
+			link_fault(l, LINK_END_MEMORY);
+			return true;
+		}
+	}
+	if (l->out_len >= SEND_AT)
+		link_out_send(l);
+	if (l->out_len > 0)
+		loop_queue(l->loop, &l->flush, LOOP_FLUSH);
+	if (l->out_len < LINK_HIGH_WATER)
+		return true;
+	l->blocked = true;
+	return false;
+}
+
+void link_end(struct link *l)
+{
+	CHECK(l, LINK_MAGIC);
+	if (l->end_asked || l->state != LINK_OPEN)
+		return;
+	l->end_asked = true;
+	l->only_end = l->out_len == 0;
+	if (l->ssl != NULL && !l->out_broken)
+		link_tls_end(l);
+	loop_queue(l->loop, &l->flush, LOOP_FLUSH);
+}
+
+/* ---- input ---- */
+
+void link_pause(struct link *l)
+{
+	CHECK(l, LINK_MAGIC);
+	l->paused = true;
+}
+
+void link_resume(struct link *l)
+{
+	CHECK(l, LINK_MAGIC);
+	l->paused = false;
+	if (l->state == LINK_OPEN && (l->readable || l->held != NULL))
+		loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
+}
+
+/* One recv into the loop's scratch, which `l->in` then borrows. */
+enum came { CAME_BYTES, CAME_NOTHING, CAME_EOF, CAME_ERROR };
+static enum came receive(struct link *l)
+{
+	ssize_t n;
+
+	do
+		n = recv(l->fd, l->loop->scratch, LOOP_SCRATCH_BYTES, 0);
+	while (n < 0 && errno == EINTR);
+	if (n > 0) {
+		/* Less than asked for: the socket is empty, and the next byte makes an edge. But
+		 * a FIN that is there already made its edge before. */
+		if (n < LOOP_SCRATCH_BYTES && !l->hung_up) {
+			l->readable = false;
+			/* So did a reset, and libevent shows that as readable and writable, like
+			 * any other edge: who falls silent is asked once more. */
+			if (l->state == LINK_OPEN)
+				loop_after(l->loop, &l->timer, LOOK_NS);
+		}
+		l->in = span_of(l->loop->scratch, (size_t)n);
+		return CAME_BYTES;
+	}
+	l->readable = false;
+	if (n == 0)
+		return CAME_EOF;
+	return errno == EAGAIN || errno == EWOULDBLOCK ? CAME_NOTHING : CAME_ERROR;
+}
+
+/* Keeps what could not be used: the scratch belongs to the next link. */
+static bool hold(struct link *l)
+{
+	char *copy;
+
+	if (l->in.n == 0) {
+		free(l->held);
+		l->held = NULL;
+		l->held_len = 0;
+		return true;
+	}
+	if ((copy = malloc(l->in.n)) == NULL)
+		return false;
+	memcpy(copy, l->in.p, l->in.n);
+	free(l->held);
+	l->held = copy;
+	l->held_len = (uint32_t)l->in.n;
+	l->in = span_of(NULL, 0);
+	return true;
+}
+
+/* Gets input from where it is: held back earlier, or the socket. */
+static enum came next_input(struct link *l)
+{
+	if (l->held == NULL)
+		return l->readable ? receive(l) : CAME_NOTHING;
+	l->in = span_of(l->held, l->held_len);
+	return CAME_BYTES;
+}
+
+static void use_input(struct link *l)
+{
+	if (l->ssl == NULL) {
+		struct span bytes = l->in;
+
+		l->in = span_of(NULL, 0);
+		l->bytes_received += bytes.n;
+		l->ev->data(l->owner, bytes);
+		return;
+	}
+	if (l->state == LINK_HANDSHAKE)
+		link_tls_handshake(l);
+	if (l->state == LINK_OPEN && !l->told_end && !l->paused && !l->in_eof)
+		link_tls_read(l);
+	if (l->state > LINK_OPEN)
+		return;
+	if (l->in_eof || l->told_end)
+		l->in = span_of(NULL, 0);
+	if (!hold(l))
+		link_tell_end(l, LINK_END_MEMORY);
+}
+
+static void work_stream(struct link *l)
+{
+	if (l->in_eof || l->told_end || l->key_wait || (l->state == LINK_OPEN && l->paused))
+		return;
+	if (l->state == LINK_HANDSHAKE && l->ssl == NULL) {
+		link_opened(l);
+		return;
+	}
+	if (l->signature_came) { /* the handshake goes on, with or without input */
+		l->signature_came = false;
+		l->in = span_of(l->held, l->held_len);
+		use_input(l);
+		return;
+	}
+	switch (next_input(l)) {
+	case CAME_BYTES:
+		use_input(l);
+		break;
+	case CAME_NOTHING:
+		break;
+	case CAME_EOF:
+		l->fin_seen = true;
+		if (l->state == LINK_HANDSHAKE)
+			link_tell_end(l, LINK_END_GONE);
+		else if (l->cut_off)
+			link_tell_end(l, LINK_END_RESET);
+		else if (l->ssl != NULL)
+			link_tell_end(l, LINK_END_TRUNCATED);
+		else
+			link_tell_eof(l);
+		break;
+	case CAME_ERROR:
+		link_tell_end(l, l->state == LINK_HANDSHAKE ? LINK_END_GONE : LINK_END_RESET);
+		break;
+	}
+}
+
+static enum link_end connect_error(int error)
+{
+	switch (error) {
+	case ECONNREFUSED:
+	case ENOENT: /* a unix socket that is not there */
+		return LINK_END_REFUSED;
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+	case ENETDOWN:
+	case EHOSTDOWN:
+		return LINK_END_UNREACHABLE;
+	case ETIMEDOUT:
+		return LINK_END_TIMEOUT;
+	default:
+		return LINK_END_FAILED;
+	}
+}
+
+static void work_connect(struct link *l)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	if (!l->writable)
+		return;
+	if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	if (error != 0) {
+		link_tell_end(l, connect_error(error));
+		return;
+	}
+	if (l->ssl == NULL) {
+		link_opened(l);
+		return;
+	}
+	link_become(l, LINK_HANDSHAKE);
+	link_tls_handshake(l); /* the client speaks first */
+}
+
+/* Throws away what still comes, up to a bound, so that our FIN arrives and no reset. */
+static void work_linger(struct link *l)
+{
+	for (int i = 0; i < LINGER_READS_PER_TURN; i++) {
+		ssize_t n = recv(l->fd, l->loop->scratch, LOOP_SCRATCH_BYTES, 0);
+
+		if (n > 0 && (l->bytes_received += (uint64_t)n) < LINGER_BYTES)
+			continue;
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			l->readable = false;
+			return;
+		}
+		bury(l);
+		return;
+	}
+}
+
+static void work_run(struct loop_task *t)
+{
+	struct link *l = from_work(t);
+
+	CHECK(l, LINK_MAGIC);
+	if (l->fault != 0) {
+		link_tell_end(l, (enum link_end)(l->fault - 1));
+		return;
+	}
+	if (l->state == LINK_CONNECTING)
+		work_connect(l);
+	else if (l->state == LINK_LINGER)
+		work_linger(l);
+	else
+		work_stream(l);
+	if (l->state == LINK_DEAD || l->told_end || l->in_eof || l->key_wait)
+		return;
+	if ((l->readable || l->held != NULL) && (l->state != LINK_OPEN || !l->paused) &&
+	    l->state != LINK_CONNECTING)
+		loop_queue(l->loop, &l->work,
+			   l->state == LINK_HANDSHAKE ? LOOP_HANDSHAKE : LOOP_TRAFFIC);
+}
+
+static void fd_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *l = arg;
+
+	(void)fd;
+	CHECK(l, LINK_MAGIC);
+	if (what & (EV_READ | EV_CLOSED))
+		l->readable = true;
+	if (what & EV_CLOSED)
+		l->hung_up = true;
+	if (what & EV_WRITE)
+		l->writable = true;
+	if (l->state <= LINK_HANDSHAKE)
+		loop_queue(l->loop, &l->work, LOOP_HANDSHAKE);
+	else if (l->readable && !(l->state == LINK_OPEN && l->paused))
+		loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
+	if (l->writable && l->out_len > 0)
+		loop_queue(l->loop, &l->flush, LOOP_FLUSH);
+}
+
+static void timer_fired(struct timer *t)
+{
+	struct link *l = from_timer(t);
+
+	CHECK(l, LINK_MAGIC);
+	if (l->state == LINK_LINGER) {
+		bury(l);
+	} else if (l->state == LINK_OPEN) {
+		l->readable = true;
+		if (!l->paused)
+			loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
+	} else {
+		link_tell_end(l, LINK_END_TIMEOUT);
+	}
+}
+
+/* ---- making and giving up ---- */
+
+static struct link *make(struct loop *loop, int fd, const struct link_events *ev, void *owner)
+{
+	struct link *l = calloc(1, sizeof(*l));
+	int on = 1;
+
+	if (l == NULL)
+		return NULL;
+	*l = (struct link){
+		.magic = LINK_MAGIC,
+		.fd = fd,
+		.loop = loop,
+		.ev = ev,
+		.owner = owner,
+		.began_ns = loop->now_ns,
+		.work = { .run = work_run },
+		.flush = { .run = flush_run },
+		.grave = { .run = grave_run },
+		.orphan = { .drop = drop_orphan },
+		.timer = { .fire = timer_fired },
+	};
+	TAILQ_INIT(&l->out);
+	/* Fails on unix sockets, which have no delay to turn off. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (event_assign(&l->event, loop->base, fd,
+			 EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, fd_event, l) != 0 ||
+	    event_add(&l->event, NULL) != 0) {
+		free(l);
+		return NULL;
+	}
+	return l;
+}
+
+/* Takes back what `make` did, before anyone has heard of the link. */
+static void unmake(struct link *l)
+{
+	(void)event_del(&l->event);
+	SSL_free(l->ssl);
+	free(l);
+}
+
+static void handshake_ready(void *arg)
+{
+	struct link *l = arg;
+
+	CHECK(l, LINK_MAGIC);
+	l->key_wait = false;
+	l->signature_came = true;
+	loop_queue(l->loop, &l->work, LOOP_HANDSHAKE);
+}
+
+struct link *link_accept(struct loop *loop, int fd, struct server_tls *tls, int64_t timeout_ns,
+			 const struct link_events *ev, void *owner)
+{
+	struct link *l = make(loop, fd, ev, owner);
+
+	if (l == NULL) {
+		(void)close(fd);
+		return NULL;
+	}
+	if (tls != NULL) {
+		l->ssl = server_tls_accept(tls, handshake_ready, l);
+		if (l->ssl == NULL || !link_tls_attach(l)) {
+			unmake(l);
+			(void)close(fd);
+			return NULL;
+		}
+	}
+	/* Most clients have said something by now: reading saves waiting for the edge. */
+	l->state = LINK_HANDSHAKE;
+	l->readable = true;
+	l->writable = true;
+	loop_after(loop, &l->timer, timeout_ns);
+	loop_queue(loop, &l->work, LOOP_HANDSHAKE);
+	return l;
+}
+
+struct link *link_connect(struct loop *loop, const struct link_target *to,
+			  const struct link_events *ev, void *owner)
+{
+	int fd = socket(to->address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct link *l;
+
+	if (fd < 0)
+		return NULL;
+	if ((l = make(loop, fd, ev, owner)) == NULL)
+		goto fail;
+	if (to->tls != NULL) {
+		l->ssl = client_tls_connect(to->tls, to->name);
+		if (l->ssl == NULL || !link_tls_attach(l)) {
+			unmake(l);
+			goto fail;
+		}
+	}
+	loop_after(loop, &l->timer, to->timeout_ns);
+	if (connect(fd, to->address, to->address_len) == 0) {
+		l->writable = true;
+		loop_queue(loop, &l->work, LOOP_TRAFFIC);
+	} else if (errno != EINPROGRESS) {
+		link_fault(l, connect_error(errno));
+	}
+	return l;
+fail:
+	(void)close(fd);
+	errno = ENOMEM;
+	return NULL;
+}
+
+/* Nothing that the owner gave may be used from here on. */
+static void let_go(struct link *l)
+{
+	CHECK(l, LINK_MAGIC);
+	MUST(l->state < LINK_LINGER);
+	l->ev = NULL;
+	l->owner = NULL;
+	l->told_end = false;
+	l->fault = 0;
+	loop_cancel(l->loop, &l->timer);
+	loop_unqueue(l->loop, &l->work);
+	loop_unqueue(l->loop, &l->flush);
+	SSL_free(l->ssl);
+	l->ssl = NULL;
+}
+
+static void reset(struct link *l)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	let_go(l);
+	(void)setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	bury(l);
+}
+
+void link_abort(struct link *l)
+{
+	if (l == NULL)
+		return;
+	CHECK(l, LINK_MAGIC);
+	if (l->ssl == NULL || l->state == LINK_CONNECTING) {
+		reset(l);
+		return;
+	}
+	/* Under TLS a stream without close_notify is not complete; the alert says so aloud. */
+	if (l->state == LINK_OPEN && !l->out_broken && !l->told_end)
+		link_tls_abort(l);
+	link_close(l);
+}
+
+void link_close(struct link *l)
+{
+	if (l == NULL)
+		return;
+	CHECK(l, LINK_MAGIC);
+	if (l->state != LINK_CONNECTING && l->out_len > 0)
+		link_out_send(l);
+	if (l->out_len > 0) { /* the rest is lost: let the peer see that */
+		reset(l);
+		return;
+	}
+	let_go(l);
+	if (l->state == LINK_CONNECTING || l->out_broken || (l->in_eof && l->end_sent) ||
+	    l->fin_seen || shutdown(l->fd, SHUT_WR) != 0) {
+		bury(l);
+		return;
+	}
+	link_become(l, LINK_LINGER);
+	loop_orphan(l->loop, &l->orphan);
+	l->in_eof = false; /* nothing above keeps it from reading now */
+	l->key_wait = false;
+	l->bytes_received = 0;
+	free(l->held);
+	l->held = NULL;
+	loop_after(l->loop, &l->timer, LINGER_NS);
+	loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
+}
+
+void link_facts(const struct link *l, struct link_facts *out)
+{
+	CHECK(l, LINK_MAGIC);
+	*out = (struct link_facts){
+		.handshake_ns = l->handshake_ns,
+		.bytes_received = l->bytes_received,
+		.bytes_sent = l->bytes_sent,
+	};
+	if (l->ssl == NULL || l->handshake_ns == 0)
+		return;
+	out->tls_version = (uint16_t)SSL_version(l->ssl);
+	out->cipher = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(l->ssl));
+	out->group = compat_ssl_group_id(l->ssl);
+	out->resumed = SSL_session_reused(l->ssl) == 1;
+}
+
+const SSL *link_ssl(const struct link *l)
+{
+	CHECK(l, LINK_MAGIC);
+	return l->ssl;
+}
+
+enum tls_reason link_reason(const struct link *l, const char **words)
+{
+	CHECK(l, LINK_MAGIC);
+	*words = l->trouble == NULL ? "" : l->trouble->words;
+	return l->trouble == NULL ? TLS_REASON_OTHER : l->trouble->reason;
+}

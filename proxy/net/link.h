@@ -1,0 +1,110 @@
+/* link: one byte stream to a peer, TCP or unix, plain or TLS, client or server side: nobody above
+ * can tell. The only code that touches a connected socket or an SSL. Stays on the thread of its
+ * loop. No function here calls back; events come from the loop only, so an owner may call any of
+ * them from within an event. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "certs/client.h"
+#include "certs/reason.h"
+#include "certs/server.h"
+#include "conf/span.h"
+
+struct loop;
+struct link; /* opaque */
+
+enum {
+	LINK_HIGH_WATER = 128 << 10, /* bytes of output that wait before a writer is told to stop */
+	LINK_LOW_WATER = 32 << 10,   /* and to go on */
+};
+
+/* Why a link ended. */
+enum link_end {
+	LINK_END_CLOSED,      /* both directions ended in good order */
+	LINK_END_RESET,	      /* the peer broke it off */
+	LINK_END_TRUNCATED,   /* TLS: the peer's TCP stream ended without close_notify */
+	LINK_END_TLS,	      /* link_reason says what */
+	LINK_END_GONE,	      /* closed by the peer before it was open */
+	LINK_END_TIMEOUT,     /* not open within its time */
+	LINK_END_REFUSED,     /* connect: nobody listens there */
+	LINK_END_UNREACHABLE, /* connect: no route, or host down */
+	LINK_END_FAILED,      /* connect: any other error of the system */
+	LINK_END_MEMORY,
+	LINK_ENDS
+};
+
+/* What a link tells its owner. Events come in this order: opened once, then any of data, eof and
+ * drained, ended last; ended may come alone. */
+struct link_events {
+	void (*opened)(void *owner);
+	void (*data)(void *owner, struct span bytes); /* bytes live for this call only */
+	void (*eof)(void *owner); /* the peer's direction ended in good order */
+	void (*drained)(void *owner); /* after link_write said false: output is low again */
+	void (*ended)(void *owner, enum link_end why); /* then call link_close or link_abort */
+};
+
+/* link_accept takes over the connected non-blocking socket `fd`, also on failure. `tls` (NULL:
+ * plaintext) must stay until `opened` or the link's end. `timeout_ns` bounds the handshake. NULL:
+ * out of memory. */
+struct link *link_accept(struct loop *loop, int fd, struct server_tls *tls, int64_t timeout_ns,
+			 const struct link_events *ev, void *owner);
+
+/* Where to connect, and how. Borrowed for the call. */
+struct link_target {
+	const struct sockaddr *address;
+	socklen_t address_len;
+	struct client_tls *tls; /* NULL: plaintext */
+	const char *name;	/* for SNI and verification, with `tls` */
+	int64_t timeout_ns;	/* for connect and handshake together */
+};
+
+/* link_connect starts a connection. NULL: out of memory or descriptors (errno); every other
+ * failure is told by `ended`. */
+struct link *link_connect(struct loop *loop, const struct link_target *to,
+			  const struct link_events *ev, void *owner);
+
+/* link_write queues a copy of `bytes`, sent at the latest when this loop turn ends. False: above
+ * the high-water mark; the bytes are kept, but write no more before `drained`. Only after opened
+ * and before link_end. */
+bool link_write(struct link *l, struct span bytes);
+
+/* link_pause stops `data` and `eof` until link_resume; what arrives stays in the kernel. Only an eof
+ * that came together with the last data may still follow. */
+void link_pause(struct link *l);
+
+/* link_resume undoes link_pause. */
+void link_resume(struct link *l);
+
+/* link_end sends what is queued, then close_notify (RFC 8446 6.1) and FIN; reading goes on. */
+void link_end(struct link *l);
+
+/* link_close gives the link up. What is queued and fits the socket now is sent (an alert, above
+ * all), then FIN; where the peer may still be sending, the socket lingers for a bounded time so
+ * that a reset does not overtake what was sent. No event follows. NULL is fine. */
+void link_close(struct link *l);
+
+/* link_abort gives the link up so that the peer cannot take what it got for complete: TLS ends
+ * with a fatal alert, plaintext with a reset. No event follows. NULL is fine. */
+void link_abort(struct link *l);
+
+/* What there is to say of a link in a log. */
+struct link_facts {
+	uint16_t tls_version; /* as on the wire; 0: plain, or not negotiated */
+	uint16_t cipher, group;
+	bool resumed;
+	int64_t handshake_ns; /* TLS handshake; 0: none finished */
+	uint64_t bytes_received, bytes_sent; /* above TLS */
+};
+
+/* link_facts fills in what is known now. */
+void link_facts(const struct link *l, struct link_facts *out);
+
+/* link_ssl returns the SSL or NULL, for what else a log wants to know of it. */
+const SSL *link_ssl(const struct link *l);
+
+/* link_reason returns the cause after LINK_END_TLS, with words for people in `*words`. */
+enum tls_reason link_reason(const struct link *l, const char **words);

@@ -1,0 +1,134 @@
+#include "proxy/pool/pool.h"
+
+#include <stdlib.h>
+
+#include "proxy/pool/balance_round_robin.h"
+
+struct pool {
+	const struct snapshot *snapshot;
+	const struct board *board;
+	const struct conf_pool *conf;
+	const struct plan_pool *plan;
+	struct balance_round_robin *balance;
+	struct client_tls *tls;
+};
+
+static struct balance_round_robin *make_balance(const struct conf_pool *conf, unsigned start)
+{
+	unsigned *weights = calloc(conf->num_servers, sizeof(*weights));
+	struct balance_round_robin *b;
+
+	if (weights == NULL)
+		return NULL;
+	for (size_t i = 0; i < conf->num_servers; i++)
+		weights[i] = conf->servers[i].weight;
+	b = balance_round_robin_new(weights, conf->num_servers, start);
+	free(weights);
+	return b;
+}
+
+struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct board *board,
+		      unsigned worker, struct problems *why)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->snapshot = s;
+	p->board = board;
+	p->conf = &s->conf->pools[number];
+	p->plan = snapshot_pool(s, number);
+	if ((p->balance = make_balance(p->conf, worker)) == NULL)
+		goto fail;
+	if (p->conf->tls != NULL) {
+		p->tls = client_tls_new(p->conf->tls, snapshot_roots(s, number), p->conf->pointer,
+					why);
+		if (p->tls == NULL)
+			goto fail;
+	}
+	return p;
+fail:
+	pool_free(p);
+	return NULL;
+}
+
+void pool_free(struct pool *p)
+{
+	if (p == NULL)
+		return;
+	client_tls_free(p->tls);
+	balance_round_robin_free(p->balance);
+	free(p);
+}
+
+const struct conf_pool *pool_conf(const struct pool *p)
+{
+	return p->conf;
+}
+
+const struct plan_pool *pool_plan(const struct pool *p)
+{
+	return p->plan;
+}
+
+static bool has_room(const struct pool *p, const struct plan_server *server)
+{
+	uint64_t sum = 0;
+
+	if (p->conf->max_connections == 0)
+		return true;
+	for (unsigned i = 0; i < board_workers(p->board); i++) {
+		const struct metrics_worker *m = &board_worker(p->board, i)->metrics;
+
+		sum += metrics_read(&m->servers[server->slot].active);
+	}
+	return sum < p->conf->max_connections;
+}
+
+/* Moves `t` to the next server; the first one is the balance's choice. */
+static bool next_server(struct pool *p, struct pool_tries *t)
+{
+	if (t->servers >= p->plan->num_servers)
+		return false;
+	t->server = t->servers == 0 ? (uint32_t)balance_round_robin_pick(p->balance) :
+				      (t->server + 1) % p->plan->num_servers;
+	t->servers++;
+	t->address = 0;
+	return true;
+}
+
+enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_choice *out)
+{
+	while (t->num < POOL_MAX_TRIES) {
+		const struct plan_server *server;
+
+		if (t->servers == 0 && !next_server(p, t))
+			break;
+		server = snapshot_server(p->snapshot, p->plan->first_server + t->server);
+		if (t->address == 0 && server->num_addresses > 0 && !has_room(p, server)) {
+			t->full = true;
+			if (!next_server(p, t))
+				break;
+			continue;
+		}
+		if (t->address >= server->num_addresses) {
+			if (!next_server(p, t))
+				break;
+			continue;
+		}
+		*out = (struct pool_choice){
+			.server = server,
+			.address = snapshot_address(p->snapshot,
+						    server->first_address + t->address),
+			.tls = p->tls,
+			.name = p->conf->tls != NULL && p->conf->tls->server_name != NULL ?
+					p->conf->tls->server_name :
+					server->host,
+			.connect_timeout_ns = p->conf->timeouts.connect_ns,
+		};
+		t->address++;
+		t->num++;
+		return POOL_FOUND;
+	}
+	return t->full && t->num == 0 ? POOL_FULL : POOL_NO_SERVER;
+}

@@ -1,0 +1,54 @@
+/* pool: the servers of one pool as a worker sees them: which is next, whether it has room, how
+ * its TLS is spoken. One per worker and snapshot. Opens no socket: who asks connects. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "certs/client.h"
+#include "conf/problems.h"
+#include "proxy/process/board.h"
+#include "proxy/process/snapshot.h"
+
+struct pool;
+
+/* pool_new makes pool `number` of `s`, which outlives it. NULL: what is wrong was added to `why`,
+ * or memory was short. */
+struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct board *board,
+		      unsigned worker, struct problems *why);
+
+/* pool_free drops it. NULL is fine. */
+void pool_free(struct pool *p);
+
+enum { POOL_MAX_TRIES = 16 }; /* addresses that one connection tries at most */
+
+/* The tries of one connection. Zero before the first. */
+struct pool_tries {
+	uint32_t num;	    /* addresses given so far */
+	uint32_t servers;   /* servers gone through so far */
+	uint32_t server;    /* the present one, in the pool */
+	uint32_t address;   /* its next address */
+	bool full;	    /* a server was passed over because it has all it may */
+};
+
+/* Where to go. Borrowed from the snapshot. */
+struct pool_choice {
+	const struct plan_server *server;
+	const struct plan_address *address;
+	struct client_tls *tls; /* NULL: plaintext */
+	const char *name;	/* for SNI and verification */
+	int64_t connect_timeout_ns;
+};
+
+enum pool_verdict { POOL_FOUND, POOL_NO_SERVER, POOL_FULL };
+
+/* pool_next chooses where to try (next): first by the pool's balance, then the other addresses of
+ * that server, then the other servers in order. */
+enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_choice *out);
+
+/* pool_conf returns its configuration. */
+const struct conf_pool *pool_conf(const struct pool *p);
+
+/* pool_plan returns its place in the plan. */
+const struct plan_pool *pool_plan(const struct pool *p);

@@ -1,0 +1,432 @@
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "conf/must.h"
+#include "proxy/process/spawn.h"
+#include "proxy/process/supervision.h"
+
+enum { CHILD_MESSAGES_PER_TURN = 32 };
+#define CHILD_STABLE_NS (10000 * SUPERVISION_MS) /* who lived this long starts again at once */
+#define CHILD_FIRST_DELAY_NS (50 * SUPERVISION_MS)
+#define CHILD_MAX_DELAY_NS (5000 * SUPERVISION_MS)
+#define CHILD_RETRY_NS (10 * SUPERVISION_MS)
+#define CHILD_GONE_NS (1000 * SUPERVISION_MS) /* from closing its channel to its end */
+
+const char *child_title(const struct child *c, char title[32])
+{
+	if (c->is_steward)
+		(void)snprintf(title, 32, "steward");
+	else
+		(void)snprintf(title, 32, "worker %u", c->number);
+	return title;
+}
+
+bool child_serving(const struct child *c)
+{
+	return c->pid != 0 && !c->killed && c->adopted > 0;
+}
+
+void child_kill(struct child *c)
+{
+	if (c->pid != 0 && !c->killed && kill(c->pid, SIGKILL) == 0)
+		c->killed = true;
+}
+
+/* ---- sending */
+
+static void child_flush(struct child *c)
+{
+	char title[32];
+
+	if (c->fd < 0)
+		return;
+	switch (outbox_flush(&c->outbox, c->fd)) {
+	case OUTBOX_EMPTY:
+		break;
+	case OUTBOX_FULL:
+		(void)event_add(c->output, NULL);
+		break;
+	case OUTBOX_LATER:
+		supervision_after(c->retry, CHILD_RETRY_NS);
+		break;
+	case OUTBOX_GONE:
+		logs_say(&c->supervisor->logs, CONF_LOG_DEBUG, "%s does not listen: %s",
+			 child_title(c, title), strerror(errno));
+		child_kill(c);
+		break;
+	}
+}
+
+static void child_output(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	child_flush(arg);
+}
+
+void child_send(struct child *c, const struct channel_message *m, struct handle *const *handles,
+		size_t num_handles)
+{
+	bool waits = c->outbox.num > 0;
+	char title[32];
+
+	if (c->pid == 0 || c->fd < 0 || c->killed)
+		return;
+	if (!outbox_put(&c->outbox, m, handles, num_handles)) {
+		logs_say(&c->supervisor->logs, CONF_LOG_ERROR,
+			 "%s is killed: it does not take what it is sent", child_title(c, title));
+		child_kill(c);
+		return;
+	}
+	/* Else an event is set that will flush. */
+	if (!waits)
+		child_flush(c);
+}
+
+void child_send_socket(struct child *c, const struct listening *l, unsigned owner)
+{
+	struct channel_message m = { .type = CHANNEL_SOCKET, .number = l->id, .owner = owner };
+	struct handle *h = sockets_handle(l, owner);
+
+	child_send(c, &m, &h, 1);
+}
+
+void child_send_snapshot(struct child *c)
+{
+	struct supervisor *s = c->supervisor;
+	struct channel_message m = { .type = CHANNEL_SNAPSHOT, .generation = s->generation };
+	struct handle *handles[2] = { s->now.snapshot, s->now.keys };
+
+	c->sent = s->generation;
+	supervision_after(c->patience, SUPERVISION_ANSWER_NS);
+	child_send(c, &m, handles, c->is_steward ? 1 : 2);
+}
+
+void child_send_logs(struct child *c)
+{
+	struct logs *logs = &c->supervisor->logs;
+	struct channel_message m = { .type = CHANNEL_LOGS };
+	struct handle *handles[2];
+	size_t n = 0;
+
+	if (logs->error.handle != NULL) {
+		m.flags |= 1;
+		handles[n++] = logs->error.handle;
+	}
+	if (logs->access.handle != NULL) {
+		m.flags |= 2;
+		handles[n++] = logs->access.handle;
+	}
+	child_send(c, &m, handles, n);
+}
+
+/* ---- receiving */
+
+static void child_adopted(struct child *c, uint32_t generation)
+{
+	struct supervisor *s = c->supervisor;
+
+	c->adopted = generation;
+	c->down_ns = 0;
+	if (generation == c->sent)
+		(void)evtimer_del(c->patience);
+	if (c->is_steward)
+		return;
+	cover_update(s);
+	reload_progress(s);
+}
+
+/* False: no role of ours says this. */
+static bool child_take(struct child *c, const struct channel_message *m)
+{
+	struct logs *logs = &c->supervisor->logs;
+	char title[32];
+
+	switch (m->type) {
+	case CHANNEL_READY:
+		return true;
+	case CHANNEL_ADOPTED:
+		if (m->generation <= c->adopted || m->generation > c->sent)
+			return false;
+		child_adopted(c, m->generation);
+		return true;
+	case CHANNEL_RELEASED:
+		if (m->generation > c->sent)
+			return false;
+		if (m->generation > c->released) {
+			c->released = m->generation;
+			if (!c->is_steward)
+				children_released(c->supervisor);
+		}
+		return true;
+	case CHANNEL_FAILED:
+		logs_say(logs, CONF_LOG_ERROR, "%s cannot use generation %u: %s; it is replaced",
+			 child_title(c, title), m->generation, m->text);
+		child_kill(c);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void child_input(evutil_socket_t fd, short what, void *arg)
+{
+	struct child *c = arg;
+	struct channel_message m;
+	int fds[CHANNEL_MAX_FDS];
+	size_t num_fds;
+	char title[32];
+
+	(void)what;
+	for (int i = 0; i < CHILD_MESSAGES_PER_TURN && !c->killed; i++) {
+		switch (channel_receive(fd, &m, fds, &num_fds)) {
+		case CHANNEL_AGAIN:
+			return;
+		case CHANNEL_GONE:
+			/* It is about to end; if not, it is of no use. */
+			(void)event_del(c->input);
+			supervision_after(c->patience, CHILD_GONE_NS);
+			return;
+		case CHANNEL_GOT:
+			break;
+		}
+		/* Nobody passes us descriptors. */
+		while (num_fds > 0)
+			(void)close(fds[--num_fds]);
+		if (!child_take(c, &m)) {
+			logs_say(&c->supervisor->logs, CONF_LOG_ERROR,
+				 "%s is killed: it sent a message that makes no sense",
+				 child_title(c, title));
+			child_kill(c);
+		}
+	}
+}
+
+static void child_impatient(evutil_socket_t fd, short what, void *arg)
+{
+	struct child *c = arg;
+	char title[32];
+
+	(void)fd;
+	(void)what;
+	if (c->supervisor->stage == STAGE_SERVING)
+		logs_say(&c->supervisor->logs, CONF_LOG_ERROR, "%s is killed: it does not answer",
+			 child_title(c, title));
+	child_kill(c);
+}
+
+/* ---- starting */
+
+static void child_restart(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	child_start(arg);
+}
+
+bool child_init(struct child *c, struct supervisor *s, bool is_steward, unsigned number)
+{
+	*c = (struct child){
+		.supervisor = s, .is_steward = is_steward, .number = number, .fd = -1, .cover = -1
+	};
+	outbox_init(&c->outbox);
+	c->retry = evtimer_new(s->base, child_output, c);
+	c->restart = evtimer_new(s->base, child_restart, c);
+	c->patience = evtimer_new(s->base, child_impatient, c);
+	return c->retry != NULL && c->restart != NULL && c->patience != NULL;
+}
+
+/* The board's descriptors, in as many messages as they take; the channel is new and has room. */
+static bool child_send_board(struct child *c)
+{
+	struct supervisor *s = c->supervisor;
+	int fds[CONF_MAX_WORKERS + 2];
+	unsigned total = board_num_fds(s->num_workers);
+	struct channel_message m = { .type = CHANNEL_START,
+				     .number = c->number,
+				     .num_workers = s->num_workers,
+				     .max_fds = s->max_fds,
+				     .parts = (total + CHANNEL_MAX_FDS - 1) / CHANNEL_MAX_FDS };
+
+	MUST(total <= sizeof(fds) / sizeof(fds[0]));
+	board_fds(s->board, c->is_steward ? BOARD_STEWARD : BOARD_WORKER, c->number, fds);
+	for (; m.part < m.parts; m.part++) {
+		unsigned at = m.part * CHANNEL_MAX_FDS, n = total - at;
+
+		if (n > CHANNEL_MAX_FDS)
+			n = CHANNEL_MAX_FDS;
+		if (!channel_send(c->fd, &m, fds + at, n))
+			return false;
+	}
+	return true;
+}
+
+static void child_send_all(struct child *c)
+{
+	struct supervisor *s = c->supervisor;
+	struct channel_message m = { .type = CHANNEL_ADMIN };
+	struct listening *l;
+
+	if (c->is_steward) {
+		child_send_logs(c);
+		if (s->admin != NULL)
+			child_send(c, &m, &s->admin, 1);
+	} else {
+		ticket_ring_message(&s->tickets, &m);
+		child_send(c, &m, NULL, 0);
+		explicit_bzero(&m, sizeof(m));
+		TAILQ_FOREACH(l, &s->sockets.list, entry) {
+			if (l->state == SOCKETS_LIVE)
+				child_send_socket(c, l, c->number);
+		}
+	}
+	child_send_snapshot(c);
+	/* Of what came before it, it has nothing. */
+	c->released = c->sent;
+}
+
+static bool child_spawn(struct child *c)
+{
+	struct supervisor *s = c->supervisor;
+	char title[32], full[64], uid[16], gid[16];
+	const char *argv[] = { full, c->is_steward ? "@steward" : "@worker", uid, gid, NULL };
+	struct spawn_role role = { .argv = argv };
+
+	(void)snprintf(full, sizeof(full), "sallyport: %s", child_title(c, title));
+	(void)snprintf(uid, sizeof(uid), "%u", s->now.plan->uid);
+	(void)snprintf(gid, sizeof(gid), "%u", s->now.plan->gid);
+	if (!s->is_root)
+		uid[0] = gid[0] = '\0';
+	if (!spawn_start(s->exe_fd, &role, &c->pid, &c->fd))
+		return false;
+	c->killed = false;
+	c->adopted = c->sent = c->released = 0;
+	c->input = event_new(s->base, c->fd, EV_READ | EV_PERSIST, child_input, c);
+	c->output = event_new(s->base, c->fd, EV_WRITE, child_output, c);
+	if (c->input == NULL || c->output == NULL || event_add(c->input, NULL) != 0 ||
+	    !child_send_board(c)) {
+		/* Its end is noticed, and it is started again. */
+		logs_say(&s->logs, CONF_LOG_ERROR, "%s cannot be told what to do: %s",
+			 child_title(c, title), strerror(errno));
+		child_kill(c);
+		return true;
+	}
+	child_send_all(c);
+	return true;
+}
+
+/* At once the first time; who dies young again and again waits longer each time, never for ever. */
+static void child_start_later(struct child *c)
+{
+	supervision_after(c->restart, c->next_delay_ns);
+	if (c->next_delay_ns == 0)
+		c->next_delay_ns = CHILD_FIRST_DELAY_NS;
+	else if (c->next_delay_ns < CHILD_MAX_DELAY_NS / 2)
+		c->next_delay_ns *= 2;
+	else
+		c->next_delay_ns = CHILD_MAX_DELAY_NS;
+}
+
+void child_start(struct child *c)
+{
+	struct supervisor *s = c->supervisor;
+	char title[32];
+
+	MUST(c->pid == 0);
+	c->started_ns = supervision_now();
+	if (child_spawn(c)) {
+		if (c->down_ns != 0)
+			logs_say(&s->logs, CONF_LOG_INFO, "%s is started again as process %ld",
+				 child_title(c, title), (long)c->pid);
+		return;
+	}
+	logs_say(&s->logs, CONF_LOG_ERROR, "%s cannot be started: %s", child_title(c, title),
+		 strerror(errno));
+	if (c->down_ns == 0)
+		c->down_ns = c->started_ns;
+	child_start_later(c);
+	cover_update(s);
+}
+
+/* ---- the end */
+
+static void child_forget(struct child *c)
+{
+	if (c->input != NULL)
+		event_free(c->input);
+	if (c->output != NULL)
+		event_free(c->output);
+	c->input = c->output = NULL;
+	if (c->fd >= 0)
+		(void)close(c->fd);
+	c->fd = -1;
+	c->pid = 0;
+	outbox_fini(&c->outbox);
+	if (c->retry != NULL)
+		(void)evtimer_del(c->retry);
+	if (c->patience != NULL)
+		(void)evtimer_del(c->patience);
+}
+
+void child_fini(struct child *c)
+{
+	if (c->supervisor == NULL)
+		return;
+	child_kill(c);
+	child_forget(c);
+	if (c->retry != NULL)
+		event_free(c->retry);
+	if (c->restart != NULL)
+		event_free(c->restart);
+	if (c->patience != NULL)
+		event_free(c->patience);
+	c->supervisor = NULL;
+}
+
+/* What the dead one counted as present is present no more. */
+static void child_clear_board(struct child *c)
+{
+	struct board_worker *page = board_worker(c->supervisor->board, c->number);
+
+	metrics_clear_gauges(&page->metrics);
+	memset(page->addresses, 0, sizeof(page->addresses));
+}
+
+void child_ended(struct child *c, int status)
+{
+	struct supervisor *s = c->supervisor;
+	struct metrics_supervisor *metrics = &board_supervisor(s->board)->metrics;
+	bool again = s->stage == STAGE_SERVING || (c->is_steward && s->stage == STAGE_DRAINING);
+	/* Killed by us at the end, why has been said. */
+	bool fine = !again && (c->killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+	char title[32], how[64];
+
+	spawn_say_end(status, how, sizeof(how));
+	logs_say(&s->logs, fine ? CONF_LOG_DEBUG : CONF_LOG_ERROR, "%s (process %ld) %s",
+		 child_title(c, title), (long)c->pid, how);
+	if (c->down_ns == 0)
+		c->down_ns = supervision_now();
+	child_forget(c);
+	if (!c->is_steward) {
+		child_clear_board(c);
+		cover_lost(s, c->number);
+	}
+	if (!again) {
+		supervisor_child_gone(s);
+		return;
+	}
+	metrics_add(c->is_steward ? &metrics->steward_restarts : &metrics->worker_restarts, 1);
+	if (supervision_now() - c->started_ns >= CHILD_STABLE_NS)
+		c->next_delay_ns = 0;
+	child_start_later(c);
+	if (!c->is_steward) {
+		cover_update(s);
+		children_released(s);
+		reload_progress(s);
+	}
+}

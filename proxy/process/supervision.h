@@ -1,0 +1,234 @@
+/* supervision: what the supervisor's parts share: its state, and the calls between them. Private
+ * to supervisor.c (stages and signals), reload.c, child.c (one process), children.c (all of them)
+ * and cover.c (who accepts for the dead). One thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "proxy/process/board.h"
+#include "proxy/process/channel.h"
+#include "proxy/process/listen.h"
+#include "proxy/process/logs.h"
+#include "proxy/process/outbox.h"
+#include "proxy/process/publication.h"
+#include "proxy/process/slots.h"
+#include "proxy/process/sockets.h"
+#include "proxy/process/supervisor.h"
+#include "proxy/process/ticket_ring.h"
+
+struct event;
+struct event_base;
+
+/* How long to be patient, and how often to try again. */
+#define SUPERVISION_MS INT64_C(1000000)
+#define SUPERVISION_ANSWER_NS (10000 * SUPERVISION_MS) /* for READY, and for ADOPTED */
+#define SUPERVISION_LOAD_NS (60000 * SUPERVISION_MS)
+#define SUPERVISION_COVER_NS (1000 * SUPERVISION_MS)
+
+enum stage {
+	STAGE_STARTING, /* the first load */
+	STAGE_SERVING,
+	STAGE_DRAINING, /* workers finish */
+	STAGE_ENDING,	/* workers are gone or killed; the steward writes what is left */
+	STAGE_ENDED
+};
+
+/* A worker, or the steward. */
+struct child {
+	struct supervisor *supervisor;
+	bool is_steward;
+	unsigned number;
+	pid_t pid; /* 0: there is none */
+	int fd;	   /* its channel; -1: closed */
+	bool killed;
+	struct event *input, *output; /* of the channel; NULL: none */
+	struct event *retry;	      /* flush the outbox again */
+	struct event *restart;	      /* start again */
+	struct event *patience;	      /* kill it for not answering */
+	struct outbox outbox;
+	int64_t started_ns;
+	int64_t down_ns;       /* since when it does not serve, after it ended; 0: it does */
+	int64_t next_delay_ns; /* before it is started again */
+	uint32_t sent, adopted, released; /* generations */
+	int cover;			  /* a worker: the sibling that accepts for it; -1: none */
+};
+
+enum reload_state { RELOAD_IDLE, RELOAD_LOADING, RELOAD_PUBLISHING };
+
+/* Configurations at work: the numbers of the log line. */
+struct reload_counts {
+	uint32_t added, removed, total;
+};
+
+struct reload {
+	enum reload_state state;
+	bool again;   /* asked for while one was on its way */
+	pid_t loader; /* 0: there is none */
+	int fd;
+	bool answered; /* LOADED has come */
+	struct event *input, *patience;
+	int64_t began_ns;
+	unsigned num_errors;
+	char reason[512]; /* the first error */
+	struct reload_counts listeners, pools;
+	uint64_t certificates_before;
+};
+
+struct supervisor {
+	const struct supervisor_options *options;
+	struct event_base *base;
+	enum stage stage;
+	int exit_code;
+	int exe_fd;
+	uint64_t max_fds;
+	bool is_root;
+	bool served; /* the first generation was adopted by all */
+	int ready_fd;
+	struct event *signals[8];
+	size_t num_signals;
+	struct event *rotate;	/* ticket keys */
+	struct event *cover;	/* looks who is down too long */
+	struct event *deadline; /* of the present stage */
+	struct logs logs;
+	struct sockets sockets;
+	struct handle *admin; /* listening socket; NULL: none */
+	struct listen_file admin_file;
+	struct slots *listener_slots, *pool_slots, *server_slots;
+	struct ticket_ring tickets;
+	struct board *board; /* NULL before the first load */
+	struct publication now;
+	uint32_t generation;
+	struct reload reload;
+	struct child *workers;
+	unsigned num_workers;
+	struct child steward;
+};
+
+/* supervision_now returns the monotonic time in nanoseconds. */
+int64_t supervision_now(void);
+
+/* supervision_after sets timer `e` to `ns` from now. */
+void supervision_after(struct event *e, int64_t ns);
+
+/* ---- supervisor.c */
+
+/* supervisor_fail ends everything with `exit_code`; nothing has been started yet. */
+void supervisor_fail(struct supervisor *s, int exit_code);
+
+/* supervisor_begin makes what lives as long as the processes do, with the first publication at
+ * hand. False: it has failed. */
+bool supervisor_begin(struct supervisor *s);
+
+/* supervisor_child_gone goes on with a stage that waited for a child's end. */
+void supervisor_child_gone(struct supervisor *s);
+
+/* supervisor_serving notes that every worker has adopted the first generation. */
+void supervisor_serving(struct supervisor *s);
+
+/* ---- child.c */
+
+/* child_init makes a child in place, not started. False: out of memory. */
+bool child_init(struct child *c, struct supervisor *s, bool is_steward, unsigned number);
+
+/* child_fini frees it; its process, if any, is killed. Zero bytes are fine. */
+void child_fini(struct child *c);
+
+/* child_start starts it with all it needs; on failure it is tried again later. */
+void child_start(struct child *c);
+
+/* child_send queues a message. A child that takes no more is killed, and started again later; one
+ * that is not there is left alone. */
+void child_send(struct child *c, const struct channel_message *m, struct handle *const *handles,
+		size_t num_handles);
+
+/* child_send_socket passes the socket that worker `owner` accepts from. */
+void child_send_socket(struct child *c, const struct listening *l, unsigned owner);
+
+/* child_send_snapshot passes the publication; the child has SUPERVISION_ANSWER_NS to adopt it. */
+void child_send_snapshot(struct child *c);
+
+/* child_send_logs passes the log files to the steward. */
+void child_send_logs(struct child *c);
+
+/* child_kill ends it at once. */
+void child_kill(struct child *c);
+
+/* child_ended cleans up after its end, as waitpid told it, and starts it again where the stage
+ * wants that. */
+void child_ended(struct child *c, int status);
+
+/* child_title writes what it is called: "worker 0", "steward". */
+const char *child_title(const struct child *c, char title[32]);
+
+/* child_serving tells whether a worker accepts connections. */
+bool child_serving(const struct child *c);
+
+/* ---- children.c */
+
+/* children_init makes the board's number of workers and the steward. False: out of memory. */
+bool children_init(struct supervisor *s);
+
+/* children_start starts them all. */
+void children_start(struct supervisor *s);
+
+/* children_fini frees them all. */
+void children_fini(struct supervisor *s);
+
+/* children_find returns the child with that process; NULL: it is none of them. */
+struct child *children_find(struct supervisor *s, pid_t pid);
+
+/* children_send queues a message for every worker. */
+void children_send(struct supervisor *s, const struct channel_message *m);
+
+/* children_send_new_sockets passes what was bound for a load to every worker. */
+void children_send_new_sockets(struct supervisor *s);
+
+/* children_publish passes the publication to all. */
+void children_publish(struct supervisor *s);
+
+/* children_kill ends every worker at once. */
+void children_kill(struct supervisor *s);
+
+/* children_alive returns how many workers there are. */
+unsigned children_alive(const struct supervisor *s);
+
+/* children_adopted tells whether every worker that is there uses the present generation. */
+bool children_adopted(const struct supervisor *s);
+
+/* children_released frees the slots of generations that no worker uses any more. */
+void children_released(struct supervisor *s);
+
+/* ---- cover.c */
+
+/* cover_update lets siblings accept for workers that are down for too long, and takes that back
+ * from those that are no longer. */
+void cover_update(struct supervisor *s);
+
+/* cover_lost forgets what worker `number`, which ended, did for others. */
+void cover_lost(struct supervisor *s, unsigned number);
+
+/* cover_new_socket passes a socket to those who accept for others. */
+void cover_new_socket(struct supervisor *s, const struct listening *l);
+
+/* ---- reload.c */
+
+/* reload_init prepares it. False: out of memory. */
+bool reload_init(struct supervisor *s);
+
+/* reload_fini frees it; a loader is killed. */
+void reload_fini(struct supervisor *s);
+
+/* reload_begin starts a load, or one more after the one that is on its way. */
+void reload_begin(struct supervisor *s);
+
+/* reload_stop gives up a load that is on its way: the end has begun. */
+void reload_stop(struct supervisor *s);
+
+/* reload_progress ends a load that waited for workers to adopt it, once they have. */
+void reload_progress(struct supervisor *s);
+
+/* reload_loader_ended takes note of the loader's end, as waitpid told it. */
+void reload_loader_ended(struct supervisor *s, int status);

@@ -1,0 +1,354 @@
+/* worker: one thread, one loop, all traffic of its share of the connections. Knows what the
+ * supervisor tells it over the channel, and nothing else: opens no file, resolves no name. */
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "certs/keys.h"
+#include "certs/tickets.h"
+#include "conf/must.h"
+#include "conf/problems.h"
+#include "proxy/net/listener.h"
+#include "proxy/net/relay.h"
+#include "proxy/net/traffic.h"
+#include "proxy/process/board.h"
+#include "proxy/process/channel.h"
+#include "proxy/process/role.h"
+#include "proxy/process/snapshot.h"
+
+enum { MESSAGES_PER_TURN = 32 };
+#define SIGN_NS_PER_TURN INT64_C(1000000)
+#define ORPHAN_DRAIN_NS INT64_C(25000000000) /* without a supervisor, and no configuration yet */
+
+struct worker {
+	struct traffic traffic;
+	struct board *board;
+	struct keys *keys;
+	struct tickets *tickets;
+	struct tenures tenures;
+	struct event *channel;
+	uint32_t number, num_workers;
+	uint32_t released; /* last generation that was reported */
+	bool draining;
+	struct timer drain_timer;
+	int *fds; /* of the board, while START comes in parts */
+	size_t num_fds;
+};
+
+static void tell(struct worker *w, struct channel_message *m)
+{
+	m->number = w->number;
+	/* A full queue means that the supervisor hangs: it will ask again by killing us. */
+	if (!channel_send(CHANNEL_FD, m, NULL, 0) && w->board != NULL)
+		journal_event(&w->traffic.journal, CONF_LOG_ERROR,
+			      "cannot answer the supervisor: %s", strerror(errno));
+}
+
+/* ---- signing, between the classes of a turn ---- */
+
+static void sign(void *arg)
+{
+	struct worker *w = arg;
+	int64_t until = loop_clock_ns() + SIGN_NS_PER_TURN;
+
+	do
+		keys_run(w->keys, 1);
+	while (keys_waiting(w->keys) > 0 && loop_clock_ns() < until);
+}
+
+static bool sign_wanted(const void *arg)
+{
+	const struct worker *w = arg;
+
+	return keys_waiting(w->keys) > 0;
+}
+
+/* ---- the end ---- */
+
+static void look_for_end(struct worker *w)
+{
+	if (w->draining && w->traffic.num_relays == 0)
+		loop_finish(w->traffic.loop);
+}
+
+static void relay_ended(void *arg)
+{
+	struct worker *w = arg;
+
+	listener_room(&w->traffic);
+	look_for_end(w);
+}
+
+static void drain_over(struct timer *t)
+{
+	struct worker *w = (struct worker *)((char *)t - offsetof(struct worker, drain_timer));
+
+	if (w->traffic.num_relays > 0)
+		journal_event(&w->traffic.journal, CONF_LOG_WARNING,
+			      "drain_timeout is over: ending %zu connections",
+			      w->traffic.num_relays);
+	relay_end_all(&w->traffic, CAUSE_DRAIN);
+	loop_stop(w->traffic.loop);
+}
+
+static void drain(struct worker *w, int64_t within_ns)
+{
+	if (w->draining)
+		return;
+	w->draining = true;
+	listener_drain(&w->traffic);
+	loop_after(w->traffic.loop, &w->drain_timer, within_ns > 0 ? within_ns : 1);
+	look_for_end(w);
+}
+
+/* ---- snapshots ---- */
+
+/* The oldest tenure tells which generations nobody here uses any more. */
+static void tenure_gone(void *arg)
+{
+	struct worker *w = arg;
+	const struct tenure *oldest = TAILQ_FIRST(&w->tenures.list);
+	struct channel_message m = { .type = CHANNEL_RELEASED };
+
+	if (oldest == NULL || oldest->generation <= w->released)
+		return;
+	w->released = oldest->generation;
+	m.generation = w->released;
+	tell(w, &m);
+}
+
+static void use_settings(struct worker *w, const struct conf *c)
+{
+	struct traffic *t = &w->traffic;
+
+	t->journal.access = c->log.access != NULL;
+	t->journal.level = c->log.level;
+	t->limits.connections = c->limits.connections;
+	t->limits.connections_per_address = c->limits.connections_per_address;
+}
+
+static void adopt(struct worker *w, struct snapshot *s)
+{
+	struct traffic *t = &w->traffic;
+	struct snapshot *before = t->now;
+	struct channel_message m = { .type = CHANNEL_ADOPTED,
+				     .generation = s->plan->generation };
+
+	t->now = s;
+	use_settings(w, s->conf);
+	listener_adopt(t, before);
+	if (before != NULL)
+		relay_retire(t, s->conf->drain_timeout_ns);
+	__atomic_store_n(&t->page->metrics.generation, s->plan->generation, __ATOMIC_RELEASE);
+	snapshot_unref(before);
+	tell(w, &m);
+	listener_room(t);
+}
+
+static void take_snapshot(struct worker *w, const struct channel_message *got, int *fds,
+			  size_t num_fds)
+{
+	struct channel_message m = { .type = CHANNEL_FAILED, .generation = got->generation };
+	struct site_parts parts = {
+		.keys = w->keys,
+		.tickets = w->tickets,
+		.board = w->board,
+		.worker = w->number,
+		.tenures = &w->tenures,
+	};
+	struct snapshot *s = NULL;
+	struct problems why;
+
+	problems_init(&why);
+	if (num_fds > 0)
+		s = snapshot_open(fds[0], num_fds > 1 ? fds[1] : -1, &why);
+	for (size_t i = 2; i < num_fds; i++)
+		(void)close(fds[i]);
+	if (s != NULL && w->draining) {
+		snapshot_unref(s);
+	} else if (s != NULL && site_new(s, &parts, &why) != NULL) {
+		adopt(w, s);
+	} else {
+		(void)snprintf(m.text, sizeof(m.text), "%s: %s",
+			       why.num > 0 ? why.list[0].where : "snapshot",
+			       why.num > 0 ? why.list[0].what : "out of memory");
+		snapshot_unref(s);
+		tell(w, &m);
+	}
+	problems_fini(&why);
+}
+
+/* ---- the channel ---- */
+
+/* True once all parts have come and the worker has its place. */
+static bool take_start(struct worker *w, const struct channel_message *m, const int *fds,
+		       size_t num_fds)
+{
+	struct traffic *t = &w->traffic;
+	int *grown = realloc(w->fds, (w->num_fds + num_fds + 1) * sizeof(int));
+
+	if (grown == NULL)
+		return false;
+	w->fds = grown;
+	memcpy(w->fds + w->num_fds, fds, num_fds * sizeof(int));
+	w->num_fds += num_fds;
+	if (m->part + 1 < m->parts)
+		return true;
+	if (m->num_workers == 0 || m->number >= m->num_workers ||
+	    w->num_fds != board_num_fds(m->num_workers))
+		return false;
+	w->number = m->number;
+	w->num_workers = m->num_workers;
+	w->board = board_map(BOARD_WORKER, w->number, w->num_workers, w->fds);
+	if (w->board == NULL)
+		return false;
+	t->page = board_worker(w->board, w->number);
+	t->limits = (struct limits){ .board = w->board,
+				     .worker = w->number,
+				     .max_fds = m->max_fds };
+	t->journal = (struct journal){
+		.head = &t->page->ring,
+		.tail = &board_steward(w->board)->tails[w->number],
+		.dropped = &t->page->metrics.log_dropped,
+		.worker = w->number,
+		.level = CONF_LOG_INFO,
+	};
+	tell(w, &(struct channel_message){ .type = CHANNEL_READY });
+	return true;
+}
+
+static void drop_fds(const int *fds, size_t num_fds)
+{
+	for (size_t i = 0; i < num_fds; i++)
+		(void)close(fds[i]);
+}
+
+/* False: the supervisor does not speak our language; nothing good can come of going on. */
+static bool take(struct worker *w, struct channel_message *m, int *fds, size_t num_fds)
+{
+	if (m->type == CHANNEL_START)
+		return take_start(w, m, fds, num_fds);
+	if (w->board == NULL) {
+		drop_fds(fds, num_fds);
+		return false;
+	}
+	switch (m->type) {
+	case CHANNEL_SOCKET:
+		if (num_fds != 1) {
+			drop_fds(fds, num_fds);
+			return false;
+		}
+		if (!w->draining)
+			return listener_open(&w->traffic, fds[0], m->number, m->owner);
+		(void)close(fds[0]);
+		return true;
+	case CHANNEL_SOCKET_DROP:
+		listener_drop(&w->traffic, m->owner);
+		return true;
+	case CHANNEL_TICKETS:
+		if (m->num_keys == 0 || m->num_keys > TICKETS_KEYS)
+			return false;
+		tickets_set(w->tickets, m->keys, m->num_keys);
+		return true;
+	case CHANNEL_SNAPSHOT:
+		take_snapshot(w, m, fds, num_fds);
+		return true;
+	case CHANNEL_DRAIN:
+		drain(w, m->ns);
+		return true;
+	default:
+		drop_fds(fds, num_fds);
+		return false;
+	}
+}
+
+static void channel_event(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+	struct channel_message m;
+	int fds[CHANNEL_MAX_FDS];
+	size_t num_fds;
+
+	(void)what;
+	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+		bool fine;
+
+		switch (channel_receive(fd, &m, fds, &num_fds)) {
+		case CHANNEL_AGAIN:
+			return;
+		case CHANNEL_GONE:
+			/* Finish what there is; a new supervisor has workers of its own. */
+			(void)event_del(w->channel);
+			drain(w, w->traffic.now == NULL ?
+					 ORPHAN_DRAIN_NS :
+					 w->traffic.now->conf->drain_timeout_ns);
+			return;
+		case CHANNEL_GOT:
+			break;
+		}
+		fine = take(w, &m, fds, num_fds);
+		OPENSSL_cleanse(m.keys, sizeof(m.keys));
+		if (!fine) {
+			loop_stop(w->traffic.loop);
+			return;
+		}
+	}
+}
+
+static bool begin(struct worker *w)
+{
+	struct traffic *t = &w->traffic;
+
+	TAILQ_INIT(&t->relays);
+	TAILQ_INIT(&t->listeners);
+	TAILQ_INIT(&w->tenures.list);
+	w->tenures.gone = tenure_gone;
+	w->tenures.gone_arg = w;
+	t->relay_ended = relay_ended;
+	t->relay_ended_arg = w;
+	w->drain_timer.fire = drain_over;
+	if ((t->loop = loop_new()) == NULL || (w->keys = keys_new()) == NULL ||
+	    (w->tickets = tickets_new()) == NULL)
+		return false;
+	t->loop->between = sign;
+	t->loop->between_wanted = sign_wanted;
+	t->loop->between_arg = w;
+	w->channel = event_new(t->loop->base, CHANNEL_FD, EV_READ | EV_PERSIST, channel_event, w);
+	return w->channel != NULL && event_add(w->channel, NULL) == 0;
+}
+
+static void end(struct worker *w)
+{
+	struct traffic *t = &w->traffic;
+
+	if (t->loop != NULL && t->page != NULL) {
+		listener_leave(t);
+		relay_end_all(t, CAUSE_DRAIN);
+		loop_bury(t->loop);
+		journal_flush_suppressed(&t->journal);
+	}
+	snapshot_unref(t->now);
+	tickets_free(w->tickets);
+	keys_free(w->keys);
+	if (w->channel != NULL)
+		event_free(w->channel);
+	loop_free(t->loop);
+	board_free(w->board);
+	free(w->fds);
+	free(w);
+}
+
+int worker_main(void)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	bool good;
+
+	if (w == NULL)
+		return 3;
+	good = begin(w) && loop_run(w->traffic.loop) && w->draining;
+	end(w);
+	return good ? 0 : 3;
+}

@@ -127,9 +127,22 @@ static enum tls_reason reason_of(uint32_t error)
 	return lib == ERR_LIB_SSL ? reason_of_ssl(code) : TLS_REASON_OTHER;
 }
 
+/* The oldest entry that speaks of TLS: what came first. Before it may stand what a cipher or a
+ * parser had to say; that is taken only where nothing else is there. */
+static uint32_t first_error(void)
+{
+	uint32_t first = ERR_get_error();
+	uint32_t error = first;
+
+	while (error != 0 && ERR_GET_LIB(error) != ERR_LIB_SSL &&
+	       ERR_GET_LIB(error) != ERR_LIB_USER)
+		error = ERR_get_error();
+	return error == 0 ? first : error;
+}
+
 enum tls_reason tls_reason_take(const SSL *ssl, char *words, size_t len)
 {
-	uint32_t error = ERR_get_error(); /* the oldest: what came first */
+	uint32_t error = first_error();
 	const char *failure = ssl == NULL ? NULL : client_tls_failure(ssl);
 	enum tls_reason r;
 

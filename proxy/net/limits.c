@@ -17,8 +17,7 @@ enum limits_room limits_room(const struct limits *l, size_t num_others)
 {
 	uint64_t mine = metrics_read(&board_worker(l->board, l->worker)->metrics.connections);
 
-	if ((mine + 1) * LIMITS_FDS_PER_CONNECTION + LIMITS_RESERVED_FDS + num_others >
-	    l->max_fds)
+	if ((mine + 1) * LIMITS_FDS_PER_CONNECTION + LIMITS_RESERVED_FDS + num_others > l->max_fds)
 		return LIMITS_DESCRIPTORS;
 	if (l->connections != 0 && total_connections(l) >= l->connections)
 		return LIMITS_CONNECTIONS;
@@ -50,7 +49,7 @@ static void find_seat(const struct limits *l, const struct sockaddr *address,
 	memcpy(key, board_supervisor(l->board)->address_key, sizeof(key));
 	hash = SIPHASH_24(key, bytes, sizeof(bytes));
 	for (unsigned row = 0; row < BOARD_ADDRESS_ROWS; row++)
-		seat->cells[row] = (uint16_t)((hash >> (32 * row)) % BOARD_ADDRESS_CELLS);
+		seat->cells[row] = (uint16_t)((hash >> (16 * row)) % BOARD_ADDRESS_CELLS);
 }
 
 static uint64_t count(const struct limits *l, const struct limits_seat *seat)

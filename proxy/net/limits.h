@@ -2,9 +2,10 @@
  * descriptors there are. Counts lie on the board, a column a worker that it alone writes, so a
  * limit holds over all workers without a lock, and a dead worker's share is set to zero.
  *
- * Addresses (IPv6: the /64) are counted in two hashed rows of cells, keyed so that nobody can
- * aim at a cell; the smaller cell counts. An address never gets more than its limit but for
- * accepts in the same instant; two that share both cells (1 in 10^8 pairs) share a limit. */
+ * Addresses (IPv6: the /64) are counted in four hashed rows of cells, keyed so that nobody can
+ * aim at one; the smallest of its four cells counts for an address. So an address never gets more
+ * than its limit, but for accepts in the same instant; it may get less by what strangers hold in
+ * that cell: nothing at all with up to some 10,000 addresses at a time, one or two with 100,000. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,9 +17,9 @@
 struct limits {
 	const struct board *board;
 	unsigned worker;
-	uint64_t connections; /* 0: no limit but the descriptors */
+	uint64_t connections;		  /* 0: no limit but the descriptors */
 	uint64_t connections_per_address; /* 0: no limit */
-	uint64_t max_fds; /* of this process */
+	uint64_t max_fds;		  /* of this process */
 };
 
 /* Descriptors of a worker that are not for connections: channel, board, listeners, epoll. */

@@ -6,17 +6,13 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "conf/must.h"
 #include "proxy/net/link_private.h"
 
 enum {
-	SEND_AT = 40 << 10,	   /* output that leaves within the turn, while it is in cache */
-	DIRECT_FROM = 16 << 10,	   /* plaintext that is worth a system call of its own */
-	IOVECS = 16,
-	LINGER_BYTES = 256 << 10,  /* read and thrown away after link_close */
+	LINGER_BYTES = 256 << 10, /* read and thrown away after link_close */
 	LINGER_READS_PER_TURN = 4,
 };
 #define LINGER_NS INT64_C(2000000000)
@@ -39,11 +35,6 @@ void link_become(struct link *l, enum link_state to)
 static struct link *from_work(struct loop_task *t)
 {
 	return (struct link *)((char *)t - offsetof(struct link, work));
-}
-
-static struct link *from_flush(struct loop_task *t)
-{
-	return (struct link *)((char *)t - offsetof(struct link, flush));
 }
 
 static struct link *from_grave(struct loop_task *t)
@@ -73,17 +64,6 @@ static void grave_run(struct loop_task *t)
 	free(l);
 }
 
-static void drop_output(struct link *l)
-{
-	struct chunk *c;
-
-	while ((c = TAILQ_FIRST(&l->out)) != NULL) {
-		TAILQ_REMOVE(&l->out, c, entry);
-		loop_chunk_free(l->loop, c);
-	}
-	l->out_len = 0;
-}
-
 /* Closes the socket now and frees the link when the turn ends: code further up the stack may
  * still look at it. */
 static void bury(struct link *l)
@@ -94,7 +74,7 @@ static void bury(struct link *l)
 	(void)event_del(&l->event);
 	(void)close(l->fd);
 	l->fd = -1;
-	drop_output(l);
+	link_out_drop(l);
 	free(l->held);
 	l->held = NULL;
 	SSL_free(l->ssl);
@@ -121,7 +101,7 @@ void link_tell_end(struct link *l, enum link_end why)
 
 /* The input is whole and the output broken. A peer that had said all it had to say and is gone
  * before our goodbye has missed nothing. */
-static void both_over(struct link *l)
+void link_both_over(struct link *l)
 {
 	link_fault(l, l->end_asked && l->only_end ? LINK_END_CLOSED : LINK_END_RESET);
 }
@@ -137,7 +117,7 @@ void link_tell_eof(struct link *l)
 	if (l->end_sent)
 		link_tell_end(l, LINK_END_CLOSED);
 	else if (l->out_broken)
-		both_over(l);
+		link_both_over(l);
 }
 
 void link_fault(struct link *l, enum link_end why)
@@ -157,192 +137,6 @@ void link_opened(struct link *l)
 	l->ev->opened(l->owner);
 }
 
-/* ---- output ---- */
-
-bool link_out_append(struct link *l, const char *p, size_t n)
-{
-	while (n > 0) {
-		struct chunk *c = TAILQ_LAST(&l->out, chunks);
-		size_t room = c == NULL ? 0 : LOOP_CHUNK_BYTES - c->end;
-
-		/* A TLS record that would be cut goes to a chunk of its own. */
-		if (room == 0 || (room < n && n <= LOOP_CHUNK_BYTES)) {
-			if ((c = loop_chunk(l->loop)) == NULL)
-				return false;
-			TAILQ_INSERT_TAIL(&l->out, c, entry);
-			room = LOOP_CHUNK_BYTES;
-		}
-		if (room > n)
-			room = n;
-		memcpy(c->bytes + c->end, p, room);
-		c->end += (uint32_t)room;
-		l->out_len += room;
-		p += room;
-		n -= room;
-	}
-	return true;
-}
-
-static void consume_output(struct link *l, size_t n)
-{
-	l->out_len -= n;
-	while (n > 0) {
-		struct chunk *c = TAILQ_FIRST(&l->out);
-		size_t here = c->end - c->start;
-
-		if (here > n) {
-			c->start += (uint32_t)n;
-			return;
-		}
-		n -= here;
-		TAILQ_REMOVE(&l->out, c, entry);
-		loop_chunk_free(l->loop, c);
-	}
-}
-
-/* The socket takes no more. What the peer sent before it broke off is still there to be read, and
- * reading then says what happened. But for one thing: the kernel tells of a reset only once, and
- * of the end of the stream from then on. EPIPE comes where that was told before, or after a FIN. */
-static void output_broke(struct link *l, int error)
-{
-	l->out_broken = true;
-	l->cut_off = error != EPIPE && error != ENOTCONN;
-	drop_output(l);
-	if (l->in_eof) {
-		both_over(l);
-		return;
-	}
-	l->readable = true;
-	l->hung_up = true;
-	if (!l->paused)
-		loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
-}
-
-void link_out_send(struct link *l)
-{
-	while (l->out_len > 0 && l->writable && !l->out_broken) {
-		struct iovec iov[IOVECS];
-		struct msghdr m = { .msg_iov = iov };
-		struct chunk *c;
-		size_t asked = 0;
-		ssize_t n;
-
-		TAILQ_FOREACH(c, &l->out, entry)
-		{
-			if (m.msg_iovlen == IOVECS)
-				break;
-			iov[m.msg_iovlen].iov_base = c->bytes + c->start;
-			iov[m.msg_iovlen].iov_len = c->end - c->start;
-			asked += iov[m.msg_iovlen++].iov_len;
-		}
-		n = sendmsg(l->fd, &m, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			l->writable = false;
-			if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
-				output_broke(l, errno);
-			return;
-		}
-		consume_output(l, (size_t)n);
-		if ((size_t)n < asked)
-			l->writable = false;
-	}
-}
-
-/* Sends what the turn has collected and tells the owner what follows from it. */
-static void flush_run(struct loop_task *t)
-{
-	struct link *l = from_flush(t);
-
-	CHECK(l, LINK_MAGIC);
-	if (l->state != LINK_OPEN && l->state != LINK_HANDSHAKE)
-		return;
-	link_out_send(l);
-	if (l->state != LINK_OPEN || l->told_end)
-		return;
-	if (l->blocked && l->out_len <= LINK_LOW_WATER) {
-		l->blocked = false;
-		l->ev->drained(l->owner);
-		if (l->state != LINK_OPEN || l->told_end)
-			return;
-	}
-	if (l->end_asked && !l->end_sent && l->out_len == 0 && !l->out_broken) {
-		if (shutdown(l->fd, SHUT_WR) != 0) {
-			output_broke(l, errno);
-			return;
-		}
-		l->end_sent = true;
-		if (l->in_eof)
-			link_tell_end(l, LINK_END_CLOSED);
-	}
-}
-
-/* Plain output that would only be copied to be sent at once. */
-static size_t send_direct(struct link *l, struct span bytes)
-{
-	ssize_t n;
-
-	if (bytes.n < DIRECT_FROM || l->out_len > 0 || !l->writable)
-		return 0;
-	do
-		n = send(l->fd, bytes.p, bytes.n, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		l->writable = false;
-		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
-			output_broke(l, errno);
-		return 0;
-	}
-	if ((size_t)n < bytes.n)
-		l->writable = false;
-	return (size_t)n;
-}
-
-bool link_write(struct link *l, struct span bytes)
-{
-	CHECK(l, LINK_MAGIC);
-	MUST(l->state == LINK_OPEN && !l->end_asked);
-	if (l->out_broken || l->told_end || l->fault != 0)
-		return true;
-	l->bytes_sent += bytes.n;
-	if (l->ssl != NULL) {
-		if (!link_tls_write(l, bytes)) {
-			link_fault(l, LINK_END_MEMORY);
-			return true;
-		}
-	} else {
-		size_t sent = send_direct(l, bytes);
-
-		if (l->out_broken)
-			return true;
-		if (!link_out_append(l, bytes.p + sent, bytes.n - sent)) {
-			link_fault(l, LINK_END_MEMORY);
-			return true;
-		}
-	}
-	if (l->out_len >= SEND_AT)
-		link_out_send(l);
-	if (l->out_len > 0)
-		loop_queue(l->loop, &l->flush, LOOP_FLUSH);
-	if (l->out_len < LINK_HIGH_WATER)
-		return true;
-	l->blocked = true;
-	return false;
-}
-
-void link_end(struct link *l)
-{
-	CHECK(l, LINK_MAGIC);
-	if (l->end_asked || l->state != LINK_OPEN)
-		return;
-	l->end_asked = true;
-	l->only_end = l->out_len == 0;
-	if (l->ssl != NULL && !l->out_broken)
-		link_tls_end(l);
-	loop_queue(l->loop, &l->flush, LOOP_FLUSH);
-}
-
 /* ---- input ---- */
 
 void link_pause(struct link *l)
@@ -357,6 +151,9 @@ void link_resume(struct link *l)
 	l->paused = false;
 	if (l->state == LINK_OPEN && (l->readable || l->held != NULL))
 		loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
+	/* The client says nothing: perhaps it waits for an ACK. */
+	if (l->tickets_kept && l->state == LINK_OPEN && !l->readable && l->held_len == 0)
+		link_tls_tickets(l);
 }
 
 /* One recv into the loop's scratch, which `l->in` then borrows. */
@@ -610,7 +407,7 @@ static struct link *make(struct loop *loop, int fd, const struct link_events *ev
 		.owner = owner,
 		.began_ns = loop->now_ns,
 		.work = { .run = work_run },
-		.flush = { .run = flush_run },
+		.flush = { .run = link_out_flush },
 		.grave = { .run = grave_run },
 		.orphan = { .drop = drop_orphan },
 		.timer = { .fire = timer_fired },
@@ -768,33 +565,4 @@ void link_close(struct link *l)
 	l->held = NULL;
 	loop_after(l->loop, &l->timer, LINGER_NS);
 	loop_queue(l->loop, &l->work, LOOP_TRAFFIC);
-}
-
-void link_facts(const struct link *l, struct link_facts *out)
-{
-	CHECK(l, LINK_MAGIC);
-	*out = (struct link_facts){
-		.handshake_ns = l->handshake_ns,
-		.bytes_received = l->bytes_received,
-		.bytes_sent = l->bytes_sent,
-	};
-	if (l->ssl == NULL || l->handshake_ns == 0)
-		return;
-	out->tls_version = (uint16_t)SSL_version(l->ssl);
-	out->cipher = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(l->ssl));
-	out->group = compat_ssl_group_id(l->ssl);
-	out->resumed = SSL_session_reused(l->ssl) == 1;
-}
-
-const SSL *link_ssl(const struct link *l)
-{
-	CHECK(l, LINK_MAGIC);
-	return l->ssl;
-}
-
-enum tls_reason link_reason(const struct link *l, const char **words)
-{
-	CHECK(l, LINK_MAGIC);
-	*words = l->trouble == NULL ? "" : l->trouble->words;
-	return l->trouble == NULL ? TLS_REASON_OTHER : l->trouble->reason;
 }

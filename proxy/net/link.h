@@ -42,7 +42,7 @@ enum link_end {
 struct link_events {
 	void (*opened)(void *owner);
 	void (*data)(void *owner, struct span bytes); /* bytes live for this call only */
-	void (*eof)(void *owner); /* the peer's direction ended in good order */
+	void (*eof)(void *owner);		      /* the peer's direction ended in good order */
 	void (*drained)(void *owner); /* after link_write said false: output is low again */
 	void (*ended)(void *owner, enum link_end why); /* then call link_close or link_abort */
 };
@@ -72,8 +72,8 @@ struct link *link_connect(struct loop *loop, const struct link_target *to,
  * and before link_end. */
 bool link_write(struct link *l, struct span bytes);
 
-/* link_pause stops `data` and `eof` until link_resume; what arrives stays in the kernel. Only an eof
- * that came together with the last data may still follow. */
+/* link_pause stops `data` and `eof` until link_resume; what arrives stays in the kernel. Only an
+ * eof that came together with the last data may still follow. */
 void link_pause(struct link *l);
 
 /* link_resume undoes link_pause. */
@@ -96,7 +96,7 @@ struct link_facts {
 	uint16_t tls_version; /* as on the wire; 0: plain, or not negotiated */
 	uint16_t cipher, group;
 	bool resumed;
-	int64_t handshake_ns; /* TLS handshake; 0: none finished */
+	int64_t handshake_ns;		     /* TLS handshake; 0: none finished */
 	uint64_t bytes_received, bytes_sent; /* above TLS */
 };
 

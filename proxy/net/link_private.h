@@ -1,5 +1,5 @@
-/* link_private: what link.c (sockets, states, output) and link_tls.c (BIO, handshake, records)
- * know of a link together. For these two files only. */
+/* link_private: what link.c (states, input, making and giving up), link_out.c (output) and
+ * link_tls.c (BIO, handshake, records) know of a link together. For these files only. */
 #pragma once
 
 #include <event2/event_struct.h>
@@ -28,20 +28,22 @@ struct link {
 	unsigned magic;
 	enum link_state state;
 	int fd;
-	bool readable : 1; /* the kernel may have something: an edge has come and not been used up */
+	bool readable : 1; /* the kernel may have something: an edge has come and not been used up
+			    */
 	bool writable : 1;
 	bool hung_up : 1; /* the peer's FIN is in the kernel: read on to the end */
 	bool paused : 1;
-	bool blocked : 1;     /* link_write said false, `drained` is owed */
-	bool key_wait : 1;    /* handshake waits for a signature */
+	bool blocked : 1;	 /* link_write said false, `drained` is owed */
+	bool key_wait : 1;	 /* handshake waits for a signature */
 	bool signature_came : 1; /* and it may go on */
-	bool fin_seen : 1;       /* recv has returned 0 */
-	bool in_eof : 1;      /* the peer's direction has ended */
-	bool end_asked : 1;   /* link_end was called */
-	bool only_end : 1;    /* and nothing else was waiting to be sent then */
-	bool end_sent : 1;    /* our FIN is out */
-	bool out_broken : 1;  /* the socket takes no more; reading says why */
-	bool cut_off : 1;     /* and it was no FIN: whatever recv says, the input is not whole */
+	bool tickets_kept : 1;	 /* they go with the first bytes, see link_tls_tickets */
+	bool fin_seen : 1;	 /* recv has returned 0 */
+	bool in_eof : 1;	 /* the peer's direction has ended */
+	bool end_asked : 1;	 /* link_end was called */
+	bool only_end : 1;	 /* and nothing else was waiting to be sent then */
+	bool end_sent : 1;	 /* our FIN is out */
+	bool out_broken : 1;	 /* the socket takes no more; reading says why */
+	bool cut_off : 1;	 /* and it was no FIN: whatever recv says, the input is not whole */
 	bool told_end : 1;
 	uint8_t fault; /* enum link_end + 1 that the next turn reports; 0: none */
 	struct loop *loop;
@@ -50,8 +52,8 @@ struct link {
 	SSL *ssl;
 	struct chunks out;
 	size_t out_len;
-	struct span in;	 /* of the loop's scratch or `held`: for the BIO, while reading */
-	char *held;	 /* input that could not be used yet */
+	struct span in; /* of the loop's scratch or `held`: for the BIO, while reading */
+	char *held;	/* input that could not be used yet */
 	uint32_t held_len;
 	uint32_t small_left; /* bytes still to go in small records */
 	int64_t last_write_ns;
@@ -63,16 +65,32 @@ struct link {
 	struct loop_task flush;
 	struct loop_task grave;
 	struct loop_orphan orphan; /* while lingering */
-	/* Until open: the time limit; open: when to look for a reset unasked; lingering: its bound. */
+	/* Until open: the time limit; open: when to look for a reset unasked; lingering: its bound.
+	 */
 	struct timer timer;
 	struct event event;
 };
+
+/* link_tls_tickets sends session tickets that wait for a first write (BoringSSL keeps them). They
+ * carry the kernel's ACK of the client's Finished: a client that has not switched Nagle's
+ * algorithm off waits for that with its first bytes, and without them that takes 40 ms. */
+void link_tls_tickets(struct link *l);
 
 /* link_out_append copies bytes to the output chunks. False: out of memory. */
 bool link_out_append(struct link *l, const char *p, size_t n);
 
 /* link_out_send sends what is queued as far as the socket takes it. No events. */
 void link_out_send(struct link *l);
+
+/* link_out_drop throws away what is queued. */
+void link_out_drop(struct link *l);
+
+/* link_out_flush is the loop's task at the end of a turn: sends what the turn has collected and
+ * tells the owner what follows from it. */
+void link_out_flush(struct loop_task *t);
+
+/* link_both_over lets `ended` follow once both directions are over. */
+void link_both_over(struct link *l);
 
 /* link_become changes the state. */
 void link_become(struct link *l, enum link_state to);

@@ -5,8 +5,8 @@
 #include "proxy/net/link_private.h"
 
 enum {
-	RECORD_BYTES = 16 << 10, /* RFC 8446 5.1 */
-	SMALL_RECORD_BYTES = 1400, /* fits a TCP segment: decrypted as soon as it is there */
+	RECORD_BYTES = 16 << 10,      /* RFC 8446 5.1 */
+	SMALL_RECORD_BYTES = 1400,    /* fits a TCP segment: decrypted as soon as it is there */
 	SMALL_BURST_BYTES = 16 << 10, /* of a burst in small records, about an initial window */
 	SEND_AT = 40 << 10,
 };
@@ -98,8 +98,7 @@ static void trouble(struct link *l)
 {
 	if (l->trouble == NULL && (l->trouble = calloc(1, sizeof(*l->trouble))) == NULL)
 		return;
-	l->trouble->reason =
-		tls_reason_take(l->ssl, l->trouble->words, sizeof(l->trouble->words));
+	l->trouble->reason = tls_reason_take(l->ssl, l->trouble->words, sizeof(l->trouble->words));
 }
 
 void link_tls_handshake(struct link *l)
@@ -112,8 +111,10 @@ void link_tls_handshake(struct link *l)
 		l->handshake_ns = loop_clock_ns() - l->began_ns;
 		if (l->handshake_ns <= 0)
 			l->handshake_ns = 1;
-		if (SSL_is_server(l->ssl))
+		if (SSL_is_server(l->ssl)) {
 			server_tls_finished(l->ssl);
+			l->tickets_kept = SSL_version(l->ssl) == TLS1_3_VERSION;
+		}
 		link_opened(l);
 		return;
 	}
@@ -128,6 +129,14 @@ void link_tls_handshake(struct link *l)
 		link_tell_end(l, LINK_END_TLS);
 		break;
 	}
+}
+
+void link_tls_tickets(struct link *l)
+{
+	l->tickets_kept = false;
+	ERR_clear_error();
+	(void)SSL_write(l->ssl, "", 0); /* a failure shows at the next read or write */
+	ERR_clear_error();
 }
 
 /* ---- records ---- */
@@ -183,6 +192,7 @@ bool link_tls_write(struct link *l, struct span bytes)
 	if (l->loop->now_ns - l->last_write_ns > BURST_OVER_NS)
 		l->small_left = SMALL_BURST_BYTES;
 	l->last_write_ns = l->loop->now_ns;
+	l->tickets_kept = false;
 	while (bytes.n > 0) {
 		size_t n = l->small_left > 0 ? SMALL_RECORD_BYTES : RECORD_BYTES;
 
@@ -211,4 +221,35 @@ void link_tls_abort(struct link *l)
 	ERR_clear_error();
 	(void)SSL_send_fatal_alert(l->ssl, SSL_AD_INTERNAL_ERROR);
 	ERR_clear_error();
+}
+
+/* ---- what there is to say of it ---- */
+
+void link_facts(const struct link *l, struct link_facts *out)
+{
+	CHECK(l, LINK_MAGIC);
+	*out = (struct link_facts){
+		.handshake_ns = l->handshake_ns,
+		.bytes_received = l->bytes_received,
+		.bytes_sent = l->bytes_sent,
+	};
+	if (l->ssl == NULL || l->handshake_ns == 0)
+		return;
+	out->tls_version = (uint16_t)SSL_version(l->ssl);
+	out->cipher = SSL_CIPHER_get_protocol_id(SSL_get_current_cipher(l->ssl));
+	out->group = compat_ssl_group_id(l->ssl);
+	out->resumed = SSL_session_reused(l->ssl) == 1;
+}
+
+const SSL *link_ssl(const struct link *l)
+{
+	CHECK(l, LINK_MAGIC);
+	return l->ssl;
+}
+
+enum tls_reason link_reason(const struct link *l, const char **words)
+{
+	CHECK(l, LINK_MAGIC);
+	*words = l->trouble == NULL ? "" : l->trouble->words;
+	return l->trouble == NULL ? TLS_REASON_OTHER : l->trouble->reason;
 }

@@ -55,21 +55,22 @@ static void pause_all(struct traffic *t, unsigned why)
 	metrics_add(&t->page->metrics.accept_paused, 1);
 	t->accept_paused = true;
 	TAILQ_FOREACH(l, &t->listeners, entry)
-	stop_listening(l);
+		stop_listening(l);
 	/* Room may come from a sibling, or from the system, without our noticing. */
 	loop_after(t->loop, &t->accept_timer, LOOK_AGAIN_NS);
 }
 
-/* Sockets that only linger make room for those that live. */
+/* Sockets that only linger make room for those that live, as many as are needed. */
 static enum limits_room look_for_room(struct traffic *t)
 {
-	enum limits_room room = limits_room(&t->limits, t->num_listeners + t->loop->num_orphans);
+	struct loop *loop = t->loop;
+	enum limits_room room = limits_room(&t->limits, t->num_listeners);
 
-	while (room == LIMITS_DESCRIPTORS && t->loop->num_orphans > 0) {
-		loop_drop_orphan(t->loop);
-		room = limits_room(&t->limits, t->num_listeners + t->loop->num_orphans);
-	}
-	return room;
+	if (room != LIMITS_ROOM)
+		return room;
+	while (limits_room(&t->limits, t->num_listeners + loop->num_orphans) == LIMITS_DESCRIPTORS)
+		loop_drop_orphan(loop);
+	return LIMITS_ROOM;
 }
 
 void listener_room(struct traffic *t)
@@ -82,7 +83,7 @@ void listener_room(struct traffic *t)
 	metrics_sub(&t->page->metrics.accept_paused, 1);
 	loop_cancel(t->loop, &t->accept_timer);
 	TAILQ_FOREACH(l, &t->listeners, entry)
-	start_listening(l);
+		start_listening(l);
 }
 
 static void look_again(struct timer *timer)
@@ -125,8 +126,7 @@ static enum accepted accept_failed(struct listener *l, int error)
 static enum accepted accept_one(struct listener *l, struct snapshot *s, uint32_t place)
 {
 	struct traffic *t = l->traffic;
-	struct metrics_listener *m =
-		&t->page->metrics.listeners[snapshot_listener(s, place)->slot];
+	struct metrics_listener *m = &t->page->metrics.listeners[snapshot_listener(s, place)->slot];
 	enum limits_room room = look_for_room(t);
 	struct sockaddr_storage address = { 0 };
 	socklen_t len = sizeof(address);
@@ -135,9 +135,9 @@ static enum accepted accept_one(struct listener *l, struct snapshot *s, uint32_t
 
 	if (room != LIMITS_ROOM) {
 		journal_event(&t->journal, CONF_LOG_WARNING, "accepting pauses: %s",
-			      room == LIMITS_CONNECTIONS ?
-				      "limits.connections is reached" :
-				      "no descriptors left; raise the limit of open files");
+			      room == LIMITS_CONNECTIONS
+				      ? "limits.connections is reached"
+				      : "no descriptors left; raise the limit of open files");
 		pause_all(t, room == LIMITS_CONNECTIONS ? 0 : 1);
 		return ACCEPT_PAUSED;
 	}

@@ -14,6 +14,10 @@ static const unsigned quantum[LOOP_CLASSES] = {
 	[LOOP_HANDSHAKE] = 16,
 };
 
+/* Handshakes under way past which a worker accepts in one turn of ACCEPT_RARELY only: what cannot
+ * be served soon is better off in the kernel's queue, where it costs nothing. */
+enum { BACKLOG = 256, ACCEPT_RARELY = 16 };
+
 int64_t loop_clock_ns(void)
 {
 	struct timespec ts;
@@ -91,6 +95,7 @@ void loop_queue(struct loop *l, struct loop_task *t, unsigned queue)
 		return;
 	TAILQ_INSERT_TAIL(&l->queues[queue], t, entry);
 	t->queued = (uint8_t)(queue + 1);
+	l->num_queued[queue]++;
 }
 
 void loop_unqueue(struct loop *l, struct loop_task *t)
@@ -98,6 +103,7 @@ void loop_unqueue(struct loop *l, struct loop_task *t)
 	if (t->queued == 0)
 		return;
 	TAILQ_REMOVE(&l->queues[t->queued - 1], t, entry);
+	l->num_queued[t->queued - 1]--;
 	t->queued = 0;
 }
 
@@ -129,12 +135,17 @@ static void run_all(struct loop *l, unsigned queue)
 		t->run(t);
 }
 
+static size_t between_waiting(const struct loop *l)
+{
+	return l->between == NULL ? 0 : l->between_waiting(l->between_arg);
+}
+
 static bool work_left(const struct loop *l)
 {
 	for (unsigned i = 0; i < LOOP_QUEUES; i++)
 		if (!TAILQ_EMPTY(&l->queues[i]))
 			return true;
-	return l->between != NULL && l->between_wanted(l->between_arg);
+	return between_waiting(l) > 0;
 }
 
 static bool set_alarm(struct loop *l)
@@ -174,10 +185,13 @@ bool loop_run(struct loop *l)
 		l->now_ns = loop_clock_ns();
 		l->turns++;
 		more = wheel_run(&l->wheel, l->now_ns);
-		for (unsigned class = 0; class < LOOP_CLASSES; class++)
-			run_class(l, class);
+		run_class(l, LOOP_TRAFFIC);
+		if (l->num_queued[LOOP_HANDSHAKE] + between_waiting(l) < BACKLOG ||
+		    l->turns % ACCEPT_RARELY == 0)
+			run_class(l, LOOP_ACCEPT);
+		run_class(l, LOOP_HANDSHAKE);
 		/* Answers of `between` continue handshakes: let them leave with this turn. */
-		if (l->between != NULL && l->between_wanted(l->between_arg)) {
+		if (between_waiting(l) > 0) {
 			l->between(l->between_arg);
 			run_class(l, LOOP_HANDSHAKE);
 		}

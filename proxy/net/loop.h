@@ -62,12 +62,13 @@ struct loop {
 	uint64_t turns;
 	/* Called each turn between the classes: signs, see certs/keys.h. */
 	void (*between)(void *arg);
-	/* True while `between` has something to do: then the loop does not wait. */
-	bool (*between_wanted)(const void *arg);
+	/* How much `between` has to do; while it has, the loop does not wait. */
+	size_t (*between_waiting)(const void *arg);
 	void *between_arg;
 	void *bio_method; /* link_tls.c's, freed by `bio_method_free` */
 	void (*bio_method_free)(void *method);
 	struct loop_tasks queues[LOOP_QUEUES];
+	size_t num_queued[LOOP_QUEUES];
 	struct loop_orphans orphans; /* oldest first */
 	size_t num_orphans;
 	struct chunks free_chunks;

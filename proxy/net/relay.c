@@ -14,16 +14,15 @@ enum { RELAY_MAGIC = 0x72656c61 };
 struct relay {
 	unsigned magic;
 	bool client_done, server_done; /* their links have ended in good order */
-	bool client_eof, server_eof; /* they have said all they had to say */
+	bool client_eof, server_eof;   /* they have said all they had to say */
 	bool joined;
 	uint16_t cause; /* of the last failed connect; joined: of a side that was lost */
 	TAILQ_ENTRY(relay) entry;
 	struct traffic *traffic;
 	struct link *client, *server;
 	struct snapshot *snapshot; /* until joined: of the handshake, then of the connect */
-	struct tenure *tenure;	   /* from then on: of the slots that are counted in */
 	struct metrics_listener *listener_cells;
-	struct metrics_server *server_cells; /* NULL: no server counted */
+	struct metrics_server *server_cells;  /* NULL: no server counted */
 	uint32_t listener, pool, server_slot; /* slots */
 	struct limits_seat seat;
 	struct relay_client from;
@@ -76,14 +75,14 @@ static void finish(struct relay *r, enum cause cause, const char *detail)
 	if (r->snapshot != NULL && facts.handshake_ns == 0 && r->choosing == NULL)
 		metrics_add(&r->listener_cells->handshake_failures[cause], 1);
 	metrics_add(&r->listener_cells->ended[cause], 1);
-	metrics_sub(&r->listener_cells->active, 1);
+	/* The gauges last: at zero their slots may be given to others. */
 	metrics_sub(&t->page->metrics.connections, 1);
 	if (r->pool != RECORD_NONE)
 		metrics_sub(&t->page->metrics.pools_active[r->pool], 1);
 	leave_server(r);
+	metrics_sub(&r->listener_cells->active, 1);
 	limits_leave(&t->limits, &r->seat);
 	loop_cancel(t->loop, &r->timer);
-	tenure_drop(r->tenure);
 	TAILQ_REMOVE(&t->relays, r, entry);
 	t->num_relays--;
 	r->magic = 0;
@@ -242,7 +241,6 @@ static void server_opened(void *owner)
 	r->joined = true;
 	r->cause = CAUSE_NONE;
 	r->choosing = NULL;
-	r->tenure = tenure_keep(site_of(r->snapshot)->tenure);
 	snapshot_unref(r->snapshot);
 	r->snapshot = NULL;
 	touch(r);
@@ -333,9 +331,9 @@ static void count_handshake(struct relay *r)
 	link_facts(r->client, &facts);
 	if (facts.handshake_ns == 0)
 		return;
-	metrics_add(&r->listener_cells
-			     ->handshakes[facts.tls_version == TLS1_3_VERSION][facts.resumed],
-		    1);
+	metrics_add(
+		&r->listener_cells->handshakes[facts.tls_version == TLS1_3_VERSION][facts.resumed],
+		1);
 	metrics_observe(&r->listener_cells->handshake, facts.handshake_ns);
 }
 
@@ -468,8 +466,8 @@ bool relay_open(struct traffic *t, struct snapshot *s, uint32_t place, int fd,
 		.began_ns = t->loop->now_ns,
 	};
 	relay_client_of(client, &r->from);
-	r->client = link_accept(t->loop, fd, l->tls, l->conf->timeouts.handshake_ns,
-				&client_events, r);
+	r->client =
+		link_accept(t->loop, fd, l->tls, l->conf->timeouts.handshake_ns, &client_events, r);
 	if (r->client == NULL) {
 		free(r);
 		return false;
@@ -486,8 +484,7 @@ void relay_retire(struct traffic *t, int64_t within_ns)
 {
 	struct relay *r;
 
-	TAILQ_FOREACH(r, &t->relays, entry)
-	{
+	TAILQ_FOREACH(r, &t->relays, entry) {
 		if (r->retire_ns != 0 || relay_listener_place(t->now, r->listener) >= 0)
 			continue;
 		r->retire_ns = t->loop->now_ns + within_ns;

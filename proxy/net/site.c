@@ -2,33 +2,18 @@
 
 #include <stdlib.h>
 
-static struct tenure *tenure_new(struct tenures *all, uint32_t generation)
+static void enter(struct site *site, struct sites *all)
 {
-	struct tenure *t = calloc(1, sizeof(*t));
-
-	if (t == NULL)
-		return NULL;
-	*t = (struct tenure){ .all = all, .generation = generation, .users = 1 };
-	TAILQ_INSERT_TAIL(&all->list, t, entry);
-	return t;
+	site->all = all;
+	TAILQ_INSERT_TAIL(&all->list, site, entry);
 }
 
-struct tenure *tenure_keep(struct tenure *t)
+static void leave(struct site *site)
 {
-	t->users++;
-	return t;
-}
-
-void tenure_drop(struct tenure *t)
-{
-	struct tenures *all;
-
-	if (t == NULL || --t->users > 0)
+	if (site->all == NULL)
 		return;
-	all = t->all;
-	TAILQ_REMOVE(&all->list, t, entry);
-	free(t);
-	all->gone(all->gone_arg);
+	TAILQ_REMOVE(&site->all->list, site, entry);
+	site->all->gone(site->all->gone_arg);
 }
 
 static void site_free(void *owned)
@@ -45,7 +30,7 @@ static void site_free(void *owned)
 	free(site->pools);
 	index_close(site->index);
 	keys_retire(site->keys, site->snapshot->plan->generation);
-	tenure_drop(site->tenure);
+	leave(site);
 	free(site);
 }
 
@@ -95,8 +80,7 @@ struct site *site_new(struct snapshot *s, const struct site_parts *parts, struct
 	for (; site->num_listeners < s->plan->num_listeners; site->num_listeners++)
 		if (!open_listener(site, site->num_listeners, parts, why))
 			goto fail;
-	if ((site->tenure = tenure_new(parts->tenures, s->plan->generation)) == NULL)
-		goto fail;
+	enter(site, parts->sites);
 	s->owned = site;
 	s->owned_free = site_free;
 	return site;

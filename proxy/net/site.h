@@ -21,30 +21,19 @@ struct site_listener {
 	struct pool *pool;
 };
 
-/* A generation whose slots are in use: by its site, and by connections that go on counting in them
- * when they need no more of the snapshot. */
-struct tenure {
-	TAILQ_ENTRY(tenure) entry; /* of all there are, oldest first */
-	struct tenures *all;
-	uint32_t generation;
-	size_t users;
-};
+struct site;
 
-/* The tenures of a worker. */
-struct tenures {
-	TAILQ_HEAD(, tenure) list;
+/* The sites of a worker that live, oldest first. A generation whose site has gone is in use no
+ * more, but for the gauges that long connections still hold up in its slots. */
+struct sites {
+	TAILQ_HEAD(, site) list;
 	void (*gone)(void *arg); /* called after one has left the list */
 	void *gone_arg;
 };
 
-/* tenure_keep makes the caller a user of `t` and returns it. */
-struct tenure *tenure_keep(struct tenure *t);
-
-/* tenure_drop gives that up. NULL is fine. */
-void tenure_drop(struct tenure *t);
-
 struct site {
-	struct tenure *tenure;
+	TAILQ_ENTRY(site) entry;
+	struct sites *all;	   /* NULL until it is in there */
 	struct snapshot *snapshot; /* not counted: it owns the site */
 	struct keys *keys;
 	struct index *index;
@@ -60,7 +49,7 @@ struct site_parts {
 	struct tickets *tickets;
 	const struct board *board;
 	unsigned worker;
-	struct tenures *tenures;
+	struct sites *sites;
 };
 
 /* site_new makes the site of `s` and attaches it. NULL: what is wrong was added to `why`. */

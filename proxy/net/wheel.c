@@ -93,7 +93,8 @@ bool wheel_run(struct wheel *w, int64_t now_ns)
 	uint64_t now = tick_of(now_ns);
 	struct timer *t;
 
-	/* Those that are due longer come first: a crowd that is not worked off yet is let finish. */
+	/* Those that are due longer come first: a crowd that is not worked off yet is let finish.
+	 */
 	if (now > w->tick && LIST_EMPTY(&w->due))
 		collect(w, now);
 	for (int i = 0; i < WHEEL_FIRES_PER_TURN && (t = LIST_FIRST(&w->due)) != NULL; i++) {

@@ -21,16 +21,16 @@ LIST_HEAD(timer_list, timer);
 /* Lives inside the object it is for. Zero is a valid idle timer once `fire` is set. */
 struct timer {
 	LIST_ENTRY(timer) entry;
-	int64_t deadline_ns; /* 0: not set */
+	int64_t deadline_ns;	       /* 0: not set */
 	void (*fire)(struct timer *t); /* may set it again, or free the object */
-	uint32_t slot_plus_1; /* 0: in no slot */
+	uint32_t slot_plus_1;	       /* 0: in no slot */
 };
 
 struct wheel {
 	struct timer_list slots[WHEEL_SLOTS];
 	uint64_t occupied[WHEEL_SLOTS / 64];
 	struct timer_list due; /* taken from their slots, not yet looked at */
-	uint64_t tick; /* last one that has been taken; behind while `due` is worked off */
+	uint64_t tick;	       /* last one that has been taken; behind while `due` is worked off */
 	size_t num;
 };
 

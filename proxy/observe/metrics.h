@@ -48,8 +48,7 @@ struct metrics_worker {
 	uint64_t accept_pauses[3]; /* by limits.connections, by descriptors, by memory or kernel */
 	uint64_t accept_paused;	   /* gauge 0 or 1 */
 	uint64_t log_dropped;	   /* records that found the ring full */
-	uint64_t loop_turns;
-	uint64_t generation;		      /* gauge: of the snapshot in use */
+	uint64_t generation;	   /* gauge: of the snapshot in use */
 	uint64_t pools_active[METRICS_POOLS]; /* gauge: connections that chose the pool */
 	struct metrics_listener listeners[METRICS_LISTENERS];
 	struct metrics_server servers[METRICS_SERVERS];

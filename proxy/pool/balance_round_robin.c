@@ -6,7 +6,7 @@
 
 struct balance_round_robin {
 	size_t num;
-	size_t next;	/* where all weights are equal */
+	size_t next; /* where all weights are equal */
 	bool equal;
 	int64_t total;
 	struct {

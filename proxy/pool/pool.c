@@ -90,8 +90,8 @@ static bool next_server(struct pool *p, struct pool_tries *t)
 {
 	if (t->servers >= p->plan->num_servers)
 		return false;
-	t->server = t->servers == 0 ? (uint32_t)balance_round_robin_pick(p->balance) :
-				      (t->server + 1) % p->plan->num_servers;
+	t->server = t->servers == 0 ? (uint32_t)balance_round_robin_pick(p->balance)
+				    : (t->server + 1) % p->plan->num_servers;
 	t->servers++;
 	t->address = 0;
 	return true;
@@ -118,12 +118,12 @@ enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_ch
 		}
 		*out = (struct pool_choice){
 			.server = server,
-			.address = snapshot_address(p->snapshot,
-						    server->first_address + t->address),
+			.address =
+				snapshot_address(p->snapshot, server->first_address + t->address),
 			.tls = p->tls,
-			.name = p->conf->tls != NULL && p->conf->tls->server_name != NULL ?
-					p->conf->tls->server_name :
-					server->host,
+			.name = p->conf->tls != NULL && p->conf->tls->server_name != NULL
+					? p->conf->tls->server_name
+					: server->host,
 			.connect_timeout_ns = p->conf->timeouts.connect_ns,
 		};
 		t->address++;

@@ -25,11 +25,11 @@ enum { POOL_MAX_TRIES = 16 }; /* addresses that one connection tries at most */
 
 /* The tries of one connection. Zero before the first. */
 struct pool_tries {
-	uint32_t num;	    /* addresses given so far */
-	uint32_t servers;   /* servers gone through so far */
-	uint32_t server;    /* the present one, in the pool */
-	uint32_t address;   /* its next address */
-	bool full;	    /* a server was passed over because it has all it may */
+	uint32_t num;	  /* addresses given so far */
+	uint32_t servers; /* servers gone through so far */
+	uint32_t server;  /* the present one, in the pool */
+	uint32_t address; /* its next address */
+	bool full;	  /* a server was passed over because it has all it may */
 };
 
 /* Where to go. Borrowed from the snapshot. */

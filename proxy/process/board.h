@@ -11,7 +11,7 @@
 #include "proxy/observe/metrics.h"
 #include "proxy/observe/ring.h"
 
-enum { BOARD_ADDRESS_CELLS = 16384, BOARD_ADDRESS_ROWS = 2 };
+enum { BOARD_ADDRESS_CELLS = 65536, BOARD_ADDRESS_ROWS = 4 };
 
 /* Written by one worker, read by all. */
 struct board_worker {

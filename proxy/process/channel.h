@@ -10,39 +10,39 @@
 
 #include "certs/tickets.h"
 
-enum { CHANNEL_FD = 3 };      /* where a role finds its end */
+enum { CHANNEL_FD = 3 };	/* where a role finds its end */
 enum { CHANNEL_MAX_FDS = 200 }; /* one message carries at most */
 
 enum channel_type {
 	/* supervisor to worker and steward */
-	CHANNEL_START = 1, /* first; board descriptors, in messages of CHANNEL_MAX_FDS */
-	CHANNEL_SOCKET,	   /* worker: a listening socket: id, owner worker; 1 descriptor */
+	CHANNEL_START = 1,   /* first; board descriptors, in messages of CHANNEL_MAX_FDS */
+	CHANNEL_SOCKET,	     /* worker: a listening socket: id, owner worker; 1 descriptor */
 	CHANNEL_SOCKET_DROP, /* worker: stop accepting for a sibling: owner */
-	CHANNEL_TICKETS,   /* worker: ticket keys */
-	CHANNEL_SNAPSHOT,  /* generation; 1 descriptor, workers also the keys' */
-	CHANNEL_LOGS,	   /* steward: error, access (flags say which); 0 to 2 descriptors */
-	CHANNEL_ADMIN,	   /* steward: listening socket; 1 descriptor */
-	CHANNEL_DRAIN,	   /* stop accepting, finish within `ns`, then exit 0 */
+	CHANNEL_TICKETS,     /* worker: ticket keys */
+	CHANNEL_SNAPSHOT,    /* generation; 1 descriptor, workers also the keys' */
+	CHANNEL_LOGS,	     /* steward: error, access (flags say which); 0 to 2 descriptors */
+	CHANNEL_ADMIN,	     /* steward: listening socket; 1 descriptor */
+	CHANNEL_DRAIN,	     /* stop accepting, finish within `ns`, then exit 0 */
 	/* to the supervisor */
-	CHANNEL_READY,	   /* started, waits for a snapshot */
-	CHANNEL_ADOPTED,   /* generation is in use */
-	CHANNEL_RELEASED,  /* nothing below `generation` is in use any more */
-	CHANNEL_FAILED,	   /* generation could not be adopted: text */
-	CHANNEL_LOADED,	   /* loader: result; text; 0 or 2 descriptors: snapshot, keys */
-	CHANNEL_PROBLEM,   /* loader: one line for the log (level, text); before LOADED */
+	CHANNEL_READY,	  /* started, waits for a snapshot */
+	CHANNEL_ADOPTED,  /* generation is in use */
+	CHANNEL_RELEASED, /* nothing below `generation` is in use any more */
+	CHANNEL_FAILED,	  /* generation could not be adopted: text */
+	CHANNEL_LOADED,	  /* loader: result; text; 0 or 2 descriptors: snapshot, keys */
+	CHANNEL_PROBLEM,  /* loader: one line for the log (level, text); before LOADED */
 };
 
 struct channel_message {
 	uint32_t type;
-	uint32_t number;     /* worker number, or socket id */
-	uint32_t owner;	     /* SOCKET, SOCKET_DROP: the worker whose socket it is */
+	uint32_t number; /* worker number, or socket id */
+	uint32_t owner;	 /* SOCKET, SOCKET_DROP: the worker whose socket it is */
 	uint32_t generation;
 	uint32_t num_workers;
-	uint32_t flags;	     /* LOGS: 1 error, 2 access; PROBLEM: enum conf_log_level; LOADED: 1 done */
+	uint32_t flags; /* LOGS: 1 error, 2 access; PROBLEM: enum conf_log_level; LOADED: 1 done */
 	uint32_t part, parts; /* START: which of how many messages */
-	uint32_t num_keys;   /* TICKETS */
-	int64_t ns;	     /* DRAIN: time left */
-	uint64_t max_fds;    /* START: descriptor limit */
+	uint32_t num_keys;    /* TICKETS */
+	int64_t ns;	      /* DRAIN: time left */
+	uint64_t max_fds;     /* START: descriptor limit */
 	struct ticket_key keys[TICKETS_KEYS];
 	char text[1024];
 };

@@ -4,13 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conf/must.h"
 #include "proxy/process/spawn.h"
 #include "proxy/process/supervision.h"
 
-enum { CHILD_MESSAGES_PER_TURN = 32 };
+enum { CHILD_MESSAGES_PER_TURN = 32, CHILD_SEND_TRIES = 20 };
 #define CHILD_STABLE_NS (10000 * SUPERVISION_MS) /* who lived this long starts again at once */
 #define CHILD_FIRST_DELAY_NS (50 * SUPERVISION_MS)
 #define CHILD_MAX_DELAY_NS (5000 * SUPERVISION_MS)
@@ -28,7 +29,7 @@ const char *child_title(const struct child *c, char title[32])
 
 bool child_serving(const struct child *c)
 {
-	return c->pid != 0 && !c->killed && c->adopted > 0;
+	return c->pid != 0 && !c->killed && !c->stuck && c->adopted > 0;
 }
 
 void child_kill(struct child *c)
@@ -139,6 +140,9 @@ static void child_adopted(struct child *c, uint32_t generation)
 		return;
 	cover_update(s);
 	reload_progress(s);
+	/* Of the first generation none had stayed alive until now. */
+	if (!s->served && s->reload.state == RELOAD_IDLE)
+		supervisor_serving(s);
 }
 
 /* False: no role of ours says this. */
@@ -241,6 +245,23 @@ bool child_init(struct child *c, struct supervisor *s, bool is_steward, unsigned
 	return c->retry != NULL && c->restart != NULL && c->patience != NULL;
 }
 
+/* The kernel bounds the descriptors that are on their way to all processes, unless we are root:
+ * they arrive within milliseconds. */
+static bool child_send_patiently(int fd, const struct channel_message *m, const int *fds,
+				 unsigned n)
+{
+	static const struct timespec moment = { .tv_nsec = 5 * 1000 * 1000 };
+
+	for (int i = 0; i < CHILD_SEND_TRIES; i++) {
+		if (channel_send(fd, m, fds, n))
+			return true;
+		if (errno != ETOOMANYREFS)
+			return false;
+		(void)nanosleep(&moment, NULL);
+	}
+	return false;
+}
+
 /* The board's descriptors, in as many messages as they take; the channel is new and has room. */
 static bool child_send_board(struct child *c)
 {
@@ -260,7 +281,7 @@ static bool child_send_board(struct child *c)
 
 		if (n > CHANNEL_MAX_FDS)
 			n = CHANNEL_MAX_FDS;
-		if (!channel_send(c->fd, &m, fds + at, n))
+		if (!child_send_patiently(c->fd, &m, fds + at, n))
 			return false;
 	}
 	return true;
@@ -304,7 +325,7 @@ static bool child_spawn(struct child *c)
 		uid[0] = gid[0] = '\0';
 	if (!spawn_start(s->exe_fd, &role, &c->pid, &c->fd))
 		return false;
-	c->killed = false;
+	c->killed = c->stuck = false;
 	c->adopted = c->sent = c->released = 0;
 	c->input = event_new(s->base, c->fd, EV_READ | EV_PERSIST, child_input, c);
 	c->output = event_new(s->base, c->fd, EV_WRITE, child_output, c);

@@ -84,6 +84,15 @@ unsigned children_alive(const struct supervisor *s)
 	return alive;
 }
 
+bool children_serving(const struct supervisor *s)
+{
+	for (unsigned i = 0; i < s->num_workers; i++) {
+		if (child_serving(&s->workers[i]))
+			return true;
+	}
+	return false;
+}
+
 bool children_adopted(const struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->num_workers; i++) {

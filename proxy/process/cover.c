@@ -1,4 +1,9 @@
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include "proxy/process/supervision.h"
+
+#define COVER_NOBODY UINT32_MAX /* no worker's number */
 
 /* The next sibling that serves; -1: nobody does. */
 static int cover_find(const struct supervisor *s, unsigned number)
@@ -19,8 +24,8 @@ static void cover_begin(struct supervisor *s, struct child *down)
 
 	if (sibling < 0)
 		return;
-	logs_say(&s->logs, CONF_LOG_WARNING, "worker %d accepts for worker %u, which is down",
-		 sibling, down->number);
+	logs_say(&s->logs, CONF_LOG_WARNING, "worker %d accepts for worker %u, which %s", sibling,
+		 down->number, down->stuck ? "hangs" : "is down");
 	down->cover = sibling;
 	TAILQ_FOREACH(l, &s->sockets.list, entry) {
 		if (l->state == SOCKETS_LIVE && !l->shared)
@@ -51,15 +56,42 @@ void cover_update(struct supervisor *s)
 			continue;
 		}
 		/* One that never ended is on its way. */
-		if (c->cover >= 0 || c->down_ns == 0)
+		if (c->cover >= 0 || (c->down_ns == 0 && !c->stuck))
 			continue;
-		if (now - c->down_ns >= SUPERVISION_COVER_NS)
+		if (c->stuck || now - c->down_ns >= SUPERVISION_COVER_NS)
 			cover_begin(s, c);
 		else if (c->down_ns + SUPERVISION_COVER_NS - now < soonest)
 			soonest = c->down_ns + SUPERVISION_COVER_NS - now;
 	}
 	if (soonest != INT64_MAX)
 		supervision_after(s->cover, soonest);
+}
+
+/* Whether the last beat is still unread. */
+static bool cover_is_stuck(const struct child *c)
+{
+	int unread = 0;
+
+	return c->outbox.num > 0 || (ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread > 0);
+}
+
+void cover_beat(struct supervisor *s)
+{
+	/* Says nothing, but whoever turns its loop reads it. */
+	struct channel_message beat = { .type = CHANNEL_SOCKET_DROP, .owner = COVER_NOBODY };
+
+	if (s->stage != STAGE_SERVING)
+		return;
+	for (unsigned i = 0; i < s->num_workers; i++) {
+		struct child *c = &s->workers[i];
+
+		if (c->pid == 0 || c->fd < 0 || c->killed || c->adopted == 0)
+			continue;
+		c->stuck = cover_is_stuck(c);
+		if (!c->stuck)
+			child_send(c, &beat, NULL, 0);
+	}
+	cover_update(s);
 }
 
 void cover_lost(struct supervisor *s, unsigned number)

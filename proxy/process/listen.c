@@ -190,9 +190,9 @@ int listen_unix(const struct listen_how *how, struct listen_file *file, char *wh
 fail:
 	if (why[0] == '\0')
 		listen_say(errno, why, why_len);
+	listen_unlink(file);
 	if (fd >= 0)
 		(void)close(fd);
-	listen_unlink(file);
 	return -1;
 }
 

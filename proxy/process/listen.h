@@ -37,5 +37,6 @@ bool listen_tcp(const struct listen_how *how, unsigned num, int *fds, char *why,
  * socket that nobody answers at. Returns the descriptor; -1: `why` says what and what to do. */
 int listen_unix(const struct listen_how *how, struct listen_file *file, char *why, size_t why_len);
 
-/* listen_unlink removes a unix socket's file if it is still the one that was bound. */
+/* listen_unlink removes a unix socket's file if it is still the one that was bound. To be called
+ * before the socket is closed: then nothing else can have its inode. */
 void listen_unlink(struct listen_file *file);

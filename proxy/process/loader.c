@@ -224,6 +224,7 @@ bool loader_load(const struct loader_source *from, const struct conf *previous, 
 	struct snapshot_source s = { .conf = c, .file = from->file };
 	struct loader_addresses addresses = { .sockets = NULL };
 	struct store *store = NULL;
+	size_t errors = why->num_errors;
 	bool ok = false;
 
 	if (c == NULL)
@@ -236,7 +237,7 @@ bool loader_load(const struct loader_source *from, const struct conf *previous, 
 	if ((store = store_load(c, (int64_t)time(NULL), why)) != NULL)
 		loader_check(c, from->file, store, &s, why);
 	if (loader_addresses_find(&addresses, c, from->file, why) && store != NULL &&
-	    why->num_errors == 0) {
+	    why->num_errors == errors) {
 		loader_addresses_give(&addresses, &s);
 		ok = loader_build(c, store, &s, out, why);
 	}

@@ -328,13 +328,10 @@ void reload_progress(struct supervisor *s)
 
 	if (r->state != RELOAD_PUBLISHING || !children_adopted(s))
 		return;
-	/* Of the first nobody may be there yet. */
-	if (!s->served && children_alive(s) < s->num_workers)
-		return;
 	sockets_close_leaving(&s->sockets);
-	if (!s->served) {
+	if (!s->served && children_serving(s))
 		supervisor_serving(s);
-	} else {
+	if (s->generation > 1) {
 		(void)snprintf(text, sizeof(text), "%" PRIu64 " (before: %" PRIu64 ")",
 			       s->now.plan->num_certificates, r->certificates_before);
 		logs_say(&s->logs, CONF_LOG_INFO,

@@ -18,7 +18,7 @@ enum { SNAPSHOT_TEXT = 192 }; /* bytes of a name or address in the plan, NUL inc
 struct plan_socket {
 	char text[SNAPSHOT_TEXT];
 	uint32_t listener; /* index */
-	uint32_t id; /* set by the supervisor: the same for an address that stays */
+	uint32_t id;	   /* set by the supervisor: the same for an address that stays */
 	uint32_t len;
 	struct sockaddr_storage address;
 };
@@ -40,7 +40,7 @@ struct plan_server {
 	char name[SNAPSHOT_TEXT];
 	char host[256]; /* for SNI and verification */
 	uint32_t pool;
-	uint32_t slot; /* set by the supervisor */
+	uint32_t slot;			       /* set by the supervisor */
 	uint32_t first_address, num_addresses; /* 0 where the name did not resolve */
 };
 
@@ -56,9 +56,9 @@ struct plan {
 	uint32_t generation; /* set by the supervisor; also the load of the keys */
 	uint32_t num_sockets, num_listeners, num_pools, num_servers, num_addresses;
 	uint64_t sockets, listeners, pools, servers, addresses; /* offsets */
-	uint64_t json_offset, json_len;	  /* canonical configuration */
-	uint64_t file_offset, file_len;	  /* its file's name, for messages */
-	uint64_t index_offset, index_len; /* certificate index */
+	uint64_t json_offset, json_len;				/* canonical configuration */
+	uint64_t file_offset, file_len;				/* its file's name, for messages */
+	uint64_t index_offset, index_len;			/* certificate index */
 	uint64_t num_certificates;
 	int64_t first_expiry_s; /* 0: no certificate */
 	uint32_t workers;	/* resolved */

@@ -17,9 +17,9 @@ void sockets_init(struct sockets *s, unsigned num_workers)
 static void listening_close(struct sockets *s, struct listening *l)
 {
 	TAILQ_REMOVE(&s->list, l, entry);
+	listen_unlink(&l->file);
 	for (unsigned i = 0; i < l->num; i++)
 		handle_unref(l->handles[i]);
-	listen_unlink(&l->file);
 	free(l);
 }
 

@@ -27,6 +27,7 @@ struct event_base;
 #define SUPERVISION_ANSWER_NS (10000 * SUPERVISION_MS) /* for READY, and for ADOPTED */
 #define SUPERVISION_LOAD_NS (60000 * SUPERVISION_MS)
 #define SUPERVISION_COVER_NS (1000 * SUPERVISION_MS)
+#define SUPERVISION_BEAT_NS (1000 * SUPERVISION_MS)
 
 enum stage {
 	STAGE_STARTING, /* the first load */
@@ -44,6 +45,7 @@ struct child {
 	pid_t pid; /* 0: there is none */
 	int fd;	   /* its channel; -1: closed */
 	bool killed;
+	bool stuck;		      /* a worker: has not read its channel for a second */
 	struct event *input, *output; /* of the channel; NULL: none */
 	struct event *retry;	      /* flush the outbox again */
 	struct event *restart;	      /* start again */
@@ -91,6 +93,7 @@ struct supervisor {
 	size_t num_signals;
 	struct event *rotate;	/* ticket keys */
 	struct event *cover;	/* looks who is down too long */
+	struct event *beat;	/* looks who hangs */
 	struct event *deadline; /* of the present stage */
 	struct logs logs;
 	struct sockets sockets;
@@ -163,7 +166,7 @@ void child_ended(struct child *c, int status);
 /* child_title writes what it is called: "worker 0", "steward". */
 const char *child_title(const struct child *c, char title[32]);
 
-/* child_serving tells whether a worker accepts connections. */
+/* child_serving tells whether a worker accepts connections, as far as can be seen. */
 bool child_serving(const struct child *c);
 
 /* ---- children.c */
@@ -195,6 +198,9 @@ void children_kill(struct supervisor *s);
 /* children_alive returns how many workers there are. */
 unsigned children_alive(const struct supervisor *s);
 
+/* children_serving tells whether a worker accepts connections. */
+bool children_serving(const struct supervisor *s);
+
 /* children_adopted tells whether every worker that is there uses the present generation. */
 bool children_adopted(const struct supervisor *s);
 
@@ -206,6 +212,10 @@ void children_released(struct supervisor *s);
 /* cover_update lets siblings accept for workers that are down for too long, and takes that back
  * from those that are no longer. */
 void cover_update(struct supervisor *s);
+
+/* cover_beat looks whether workers still read their channels; to be called every
+ * SUPERVISION_BEAT_NS. */
+void cover_beat(struct supervisor *s);
 
 /* cover_lost forgets what worker `number`, which ended, did for others. */
 void cover_lost(struct supervisor *s, unsigned number);

@@ -71,6 +71,7 @@ bool supervisor_begin(struct supervisor *s)
 	if (supervisor_make_board(s) && ticket_ring_rotate(&s->tickets) && children_init(s)) {
 		s->stage = STAGE_SERVING;
 		supervision_after(s->rotate, ROTATE_NS);
+		supervision_after(s->beat, SUPERVISION_BEAT_NS);
 		return true;
 	}
 	(void)fprintf(stderr, "sallyport: cannot start: %s\n", strerror(errno));
@@ -287,6 +288,16 @@ static void supervisor_cover(evutil_socket_t fd, short what, void *arg)
 	cover_update(arg);
 }
 
+static void supervisor_beat(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+
+	(void)fd;
+	(void)what;
+	supervision_after(s->beat, SUPERVISION_BEAT_NS);
+	cover_beat(s);
+}
+
 /* ---- the whole */
 
 static bool supervisor_init(struct supervisor *s, const struct supervisor_options *options)
@@ -299,7 +310,8 @@ static bool supervisor_init(struct supervisor *s, const struct supervisor_option
 	s->reload.fd = -1;
 	sockets_init(&s->sockets, 1);
 	s->max_fds = privileges_raise_fds();
-	if (!logs_init(&s->logs) || (s->exe_fd = spawn_open()) < 0 ||
+	/* It holds ticket keys. */
+	if (!privileges_hide() || !logs_init(&s->logs) || (s->exe_fd = spawn_open()) < 0 ||
 	    (s->base = event_base_new()) == NULL)
 		return false;
 	s->listener_slots = slots_new(METRICS_LISTENERS);
@@ -307,10 +319,11 @@ static bool supervisor_init(struct supervisor *s, const struct supervisor_option
 	s->server_slots = slots_new(METRICS_SERVERS);
 	s->rotate = evtimer_new(s->base, supervisor_rotate, s);
 	s->cover = evtimer_new(s->base, supervisor_cover, s);
+	s->beat = evtimer_new(s->base, supervisor_beat, s);
 	s->deadline = evtimer_new(s->base, supervisor_deadline, s);
 	return s->listener_slots != NULL && s->pool_slots != NULL && s->server_slots != NULL &&
-	       s->rotate != NULL && s->cover != NULL && s->deadline != NULL && reload_init(s) &&
-	       supervisor_catch(s);
+	       s->rotate != NULL && s->cover != NULL && s->beat != NULL && s->deadline != NULL &&
+	       reload_init(s) && supervisor_catch(s);
 }
 
 static void supervisor_free_events(struct supervisor *s)
@@ -323,6 +336,8 @@ static void supervisor_free_events(struct supervisor *s)
 		event_free(s->rotate);
 	if (s->cover != NULL)
 		event_free(s->cover);
+	if (s->beat != NULL)
+		event_free(s->beat);
 	if (s->deadline != NULL)
 		event_free(s->deadline);
 	event_base_free(s->base);
@@ -333,8 +348,8 @@ static void supervisor_fini(struct supervisor *s)
 	reload_fini(s);
 	children_fini(s);
 	sockets_fini(&s->sockets);
-	handle_unref(s->admin);
 	listen_unlink(&s->admin_file);
+	handle_unref(s->admin);
 	publication_fini(&s->now);
 	s->logs.dropped = NULL;
 	board_free(s->board);

@@ -28,7 +28,7 @@ struct worker {
 	struct board *board;
 	struct keys *keys;
 	struct tickets *tickets;
-	struct tenures tenures;
+	struct sites sites;
 	struct event *channel;
 	uint32_t number, num_workers;
 	uint32_t released; /* last generation that was reported */
@@ -59,11 +59,11 @@ static void sign(void *arg)
 	while (keys_waiting(w->keys) > 0 && loop_clock_ns() < until);
 }
 
-static bool sign_wanted(const void *arg)
+static size_t sign_waiting(const void *arg)
 {
 	const struct worker *w = arg;
 
-	return keys_waiting(w->keys) > 0;
+	return keys_waiting(w->keys);
 }
 
 /* ---- the end ---- */
@@ -106,16 +106,16 @@ static void drain(struct worker *w, int64_t within_ns)
 
 /* ---- snapshots ---- */
 
-/* The oldest tenure tells which generations nobody here uses any more. */
-static void tenure_gone(void *arg)
+/* The oldest site tells which generations nobody here uses any more. */
+static void site_gone(void *arg)
 {
 	struct worker *w = arg;
-	const struct tenure *oldest = TAILQ_FIRST(&w->tenures.list);
+	const struct site *oldest = TAILQ_FIRST(&w->sites.list);
 	struct channel_message m = { .type = CHANNEL_RELEASED };
 
-	if (oldest == NULL || oldest->generation <= w->released)
+	if (oldest == NULL || oldest->snapshot->plan->generation <= w->released)
 		return;
-	w->released = oldest->generation;
+	w->released = oldest->snapshot->plan->generation;
 	m.generation = w->released;
 	tell(w, &m);
 }
@@ -134,8 +134,7 @@ static void adopt(struct worker *w, struct snapshot *s)
 {
 	struct traffic *t = &w->traffic;
 	struct snapshot *before = t->now;
-	struct channel_message m = { .type = CHANNEL_ADOPTED,
-				     .generation = s->plan->generation };
+	struct channel_message m = { .type = CHANNEL_ADOPTED, .generation = s->plan->generation };
 
 	t->now = s;
 	use_settings(w, s->conf);
@@ -157,7 +156,7 @@ static void take_snapshot(struct worker *w, const struct channel_message *got, i
 		.tickets = w->tickets,
 		.board = w->board,
 		.worker = w->number,
-		.tenures = &w->tenures,
+		.sites = &w->sites,
 	};
 	struct snapshot *s = NULL;
 	struct problems why;
@@ -206,9 +205,8 @@ static bool take_start(struct worker *w, const struct channel_message *m, const 
 	if (w->board == NULL)
 		return false;
 	t->page = board_worker(w->board, w->number);
-	t->limits = (struct limits){ .board = w->board,
-				     .worker = w->number,
-				     .max_fds = m->max_fds };
+	t->limits =
+		(struct limits){ .board = w->board, .worker = w->number, .max_fds = m->max_fds };
 	t->journal = (struct journal){
 		.head = &t->page->ring,
 		.tail = &board_steward(w->board)->tails[w->number],
@@ -282,9 +280,8 @@ static void channel_event(evutil_socket_t fd, short what, void *arg)
 		case CHANNEL_GONE:
 			/* Finish what there is; a new supervisor has workers of its own. */
 			(void)event_del(w->channel);
-			drain(w, w->traffic.now == NULL ?
-					 ORPHAN_DRAIN_NS :
-					 w->traffic.now->conf->drain_timeout_ns);
+			drain(w, w->traffic.now == NULL ? ORPHAN_DRAIN_NS
+							: w->traffic.now->conf->drain_timeout_ns);
 			return;
 		case CHANNEL_GOT:
 			break;
@@ -304,9 +301,9 @@ static bool begin(struct worker *w)
 
 	TAILQ_INIT(&t->relays);
 	TAILQ_INIT(&t->listeners);
-	TAILQ_INIT(&w->tenures.list);
-	w->tenures.gone = tenure_gone;
-	w->tenures.gone_arg = w;
+	TAILQ_INIT(&w->sites.list);
+	w->sites.gone = site_gone;
+	w->sites.gone_arg = w;
 	t->relay_ended = relay_ended;
 	t->relay_ended_arg = w;
 	w->drain_timer.fire = drain_over;
@@ -314,7 +311,7 @@ static bool begin(struct worker *w)
 	    (w->tickets = tickets_new()) == NULL)
 		return false;
 	t->loop->between = sign;
-	t->loop->between_wanted = sign_wanted;
+	t->loop->between_waiting = sign_waiting;
 	t->loop->between_arg = w;
 	w->channel = event_new(t->loop->base, CHANNEL_FD, EV_READ | EV_PERSIST, channel_event, w);
 	return w->channel != NULL && event_add(w->channel, NULL) == 0;

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ static void between(void *arg)
 }
 
 /* Also where `until` is asked: it is called before the loop waits. */
-static bool between_wanted(const void *arg)
+static size_t between_waiting(const void *arg)
 {
 	struct rig *r = (struct rig *)(uintptr_t)arg;
 
@@ -30,7 +31,9 @@ static bool between_wanted(const void *arg)
 		r->held = true;
 		loop_stop(r->loop);
 	}
-	return r->held || (r->tls && !r->hold_keys && keys_waiting(r->side.keys) > 0);
+	if (r->held)
+		return 1;
+	return r->tls && !r->hold_keys ? keys_waiting(r->side.keys) : 0;
 }
 
 static void tick_fired(struct timer *t)
@@ -61,7 +64,7 @@ void rig_init(struct rig *r, bool tls)
 			   .guard = { .fire = guard_fired } };
 	MUST(r->loop != NULL);
 	r->loop->between = between;
-	r->loop->between_wanted = between_wanted;
+	r->loop->between_waiting = between_waiting;
 	r->loop->between_arg = r;
 	if (!tls)
 		return;
@@ -258,6 +261,7 @@ int rig_listen(struct sockaddr_in *at)
 void rig_join(int fds[2], bool small)
 {
 	int size = 16 << 10;
+	int on = 1;
 	struct sockaddr_in at;
 	int listener = rig_listen(&at);
 
@@ -270,7 +274,8 @@ void rig_join(int fds[2], bool small)
 		     setsockopt(fds[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
 	MUST(connect(fds[1], (struct sockaddr *)&at, sizeof(at)) == 0);
 	fds[0] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	MUST(fds[0] >= 0 && fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0);
+	MUST(fds[0] >= 0 && fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0 &&
+	     setsockopt(fds[1], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0);
 	if (small)
 		MUST(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)) == 0);
 	MUST(close(listener) == 0);

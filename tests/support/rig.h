@@ -15,16 +15,16 @@
 
 struct rig {
 	struct loop *loop;
-	bool tls;	    /* what follows is there */
-	struct made cert;   /* P-256, for rig.example */
+	bool tls;	  /* what follows is there */
+	struct made cert; /* P-256, for rig.example */
 	struct tls_side side;
-	SSL_CTX *bare;	    /* for bare clients; verifies nothing */
+	SSL_CTX *bare;		   /* for bare clients; verifies nothing */
 	struct client_tls *client; /* for links that connect; verifies nothing */
-	bool hold_keys;	    /* signatures are not made */
+	bool hold_keys;		   /* signatures are not made */
 	bool (*until)(void *arg);
 	void *until_arg;
-	bool held;	    /* `until` said true */
-	bool over;	    /* the time is up */
+	bool held; /* `until` said true */
+	bool over; /* the time is up */
 	struct timer tick, guard;
 };
 

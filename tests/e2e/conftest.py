@@ -1,0 +1,127 @@
+"""Fixtures of the end-to-end tests: the real binary, real clients, real servers, each test in a
+folder of its own and on ports of its own. SALLYPORT names the binary, SALLYPORT_SANITIZE what it
+was built with ("" or "address")."""
+
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+from support import backends, certs, nginx, sallyport as runner, tools  # noqa: E402
+from support.ports import free_port  # noqa: E402
+
+
+def _own_folder(prefix):
+    # Short, for the paths of unix sockets; open, for processes that have become another user.
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """The root that clients and pools trust, and the leaves it signs."""
+    folder = _own_folder("sp-ca-")
+    yield certs.Authority(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def stranger():
+    """A root that nobody trusts."""
+    folder = _own_folder("sp-ca-")
+    yield certs.Authority(folder, "Unknown Root")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def folder():
+    """The test's own folder."""
+    made = _own_folder("sp-")
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Lets fixtures see whether the test failed, and shows the logs where it did."""
+    report = (yield).get_result()
+    if report.when == "call":
+        item.failed = report.failed
+    for instance in getattr(item, "instances", ()):
+        if report.failed:
+            report.sections.append((f"sallyport in {instance.folder}", instance.words()))
+
+
+@pytest.fixture
+def sallyport(folder, request):
+    """Makes and starts instances: sallyport(servers, tls=..., ...) with the words of
+    support.sallyport.config, or sallyport(config={...}). At the end each is stopped by SIGTERM,
+    must exit 0, leave no process behind, and have said nothing it must not say."""
+    instances = request.node.instances = []
+
+    def make(servers=None, config=None, start=True, nofile=None, environ=None, **words):
+        place = folder / f"sallyport{len(instances)}"
+        place.mkdir()
+        place.chmod(0o755)
+        chosen = config or runner.config(servers, **words)
+        made = runner.Sallyport(place, chosen, nofile=nofile, environ=environ)
+        instances.append(made)
+        return made.start() if start else made
+
+    yield make
+    try:
+        if not getattr(request.node, "failed", False):
+            for instance in instances:
+                instance.stop()
+                instance.assert_clean()
+    finally:
+        for instance in instances:
+            instance.destroy()
+
+
+@pytest.fixture
+def backend():
+    """Makes backends of handlers: backend(), backend(handler, path=...), (handler, tls=...)."""
+    made = []
+
+    def make(handler=backends.echo, **words):
+        made.append(backends.Backend(handler, **words))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def web(folder):
+    """Makes nginx backends: web(), web(leaf=...), web(path=...)."""
+    made = []
+
+    def make(path=None, leaf=None):
+        port = None if path else free_port()
+        made.append(nginx.Nginx(folder / f"nginx{len(made)}", port, path, leaf))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def loading():
+    """Starts h2load in the background: loading(url, seconds=5)."""
+    made = []
+
+    def make(url, *flags, **amount):
+        made.append(tools.Loading(url, *flags, **amount))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

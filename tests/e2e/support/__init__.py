@@ -1,0 +1,1 @@
+"""What the scenarios of tests/e2e need to run the real binary against real peers."""

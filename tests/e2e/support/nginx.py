@@ -1,0 +1,69 @@
+"""nginx as a backend, with a configuration of its own."""
+
+import pathlib
+import socket
+import subprocess
+
+from support.wait import wait_until
+
+_CONFIG = """
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+    access_log {folder}/access.log;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    keepalive_requests 1000000;
+    client_max_body_size 0;
+    server {{
+        listen {listen};
+        {tls}
+        root {folder}/www;
+        location = /hello {{ return 200 "hello from nginx\\n"; }}
+    }}
+}}
+"""
+
+
+class Nginx:
+    """Serves `folder`/www on `port` or on the unix socket `path`; by TLS where `leaf` is given.
+    /hello answers "hello from nginx"."""
+
+    def __init__(self, folder, port=None, path=None, leaf=None):
+        self.folder = pathlib.Path(folder)
+        self.www = self.folder / "www"
+        self.www.mkdir(parents=True)
+        for parent in (self.folder, self.www):
+            parent.chmod(0o755)
+        self._family = socket.AF_UNIX if path else socket.AF_INET
+        self._where = path or ("127.0.0.1", port)
+        self.address = f"unix:{path}" if path else f"127.0.0.1:{port}"
+        listen = self.address + (" ssl" if leaf else "")
+        tls = f"ssl_certificate {leaf.cert}; ssl_certificate_key {leaf.key};" if leaf else ""
+        conf = self.folder / "nginx.conf"
+        conf.write_text(_CONFIG.format(folder=self.folder, listen=listen, tls=tls))
+        with open(self.folder / "stderr", "wb") as err:
+            self._process = subprocess.Popen(["nginx", "-p", str(self.folder), "-c", str(conf),
+                                              "-e", str(self.folder / "error.log")],
+                                             stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+        wait_until(self._listens, "nginx to listen")
+
+    def _listens(self):
+        assert self._process.poll() is None, (self.folder / "stderr").read_text()
+        with socket.socket(self._family) as s:
+            return s.connect_ex(self._where) == 0
+
+    def close(self):
+        """Stops it."""
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,105 @@
+"""A peer that does not read stops the one that sends; what waits in between is bounded."""
+
+import threading
+import time
+
+import pytest
+
+from support import backends
+from support.backends import push_until_stuck, read_all
+from support.tlsclient import Wire, ask, connect, context, tcp
+from support.wait import PATIENCE, SANITIZED, wait_until
+
+CONNECTIONS = 8
+AMOUNT = 24 << 20  # more than the kernel takes in on the way
+# Less than this for each connection; a sanitizer puts much around every block.
+EACH = (8 if SANITIZED else 1) << 20
+
+
+def test_a_slow_reader_stops_the_backend(sallyport, backend, authority):
+    server = backend(push_until_stuck)
+    instance = sallyport([server.address], tls=[authority.leaf("a.example").pem])
+    before = instance.memory()
+    clients = [connect(instance.port, raw=tcp(instance.port, receive_buffer=65536))
+               for _ in range(CONNECTIONS)]
+    for _ in range(3):  # a byte a second each
+        for client in clients:
+            assert len(client.recv(1)) == 1
+        time.sleep(1)
+    wait_until(lambda: len(server.results) == CONNECTIONS, "every backend to be stuck")
+    assert instance.memory() - before < CONNECTIONS * EACH
+    # What waited is not lost, and ends in good order.
+    got = sum(3 + len(read_all(client)) for client in clients)
+    assert got == sum(server.results)
+    for client in clients:
+        client.close()
+
+
+def test_a_slow_backend_stops_the_client(sallyport, backend, authority):
+    go = threading.Event()
+
+    def slow(connection):
+        go.wait(PATIENCE)
+        return len(read_all(connection))
+
+    server = backend(slow)
+    instance = sallyport([server.address], tls=[authority.leaf("a.example").pem])
+    before = instance.memory()
+    clients = [Wire(instance.port).handshake() for _ in range(CONNECTIONS)]
+    sent = []
+    for client in clients:
+        client.tls.write(bytes(AMOUNT))
+        data = client.pending()
+        client.raw.setblocking(False)
+        at = push(client.raw, data)
+        assert at < len(data), "nothing stopped the client"
+        sent.append((client, data[at:]))
+    assert instance.memory() - before < CONNECTIONS * EACH
+    go.set()
+    for client, rest in sent:
+        client.raw.setblocking(True)
+        client.raw.settimeout(20)
+        client.raw.sendall(rest)
+        client.close_notify()
+    wait_until(lambda: len(server.results) == CONNECTIONS, "every backend to be done")
+    assert server.results == [AMOUNT] * CONNECTIONS
+
+
+def push(raw, data):
+    """Sends until nothing was taken for a moment; returns how much went."""
+    at, last = 0, time.monotonic()
+    while at < len(data) and time.monotonic() - last < 0.1:
+        try:
+            at += raw.send(memoryview(data)[at:at + 65536])
+            last = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.01)
+    return at
+
+
+def test_one_that_is_stuck_does_not_hold_up_another(sallyport, backend, authority):
+    kinds = iter([push_until_stuck])
+    server = backend(lambda c: next(kinds, backends.echo)(c))
+    instance = sallyport([server.address], tls=[authority.leaf("a.example").pem])
+    with connect(instance.port, raw=tcp(instance.port, receive_buffer=65536)):
+        wait_until(lambda: server.results, "the first one to be stuck")
+        began = time.monotonic()
+        with connect(instance.port) as other:
+            for _ in range(50):
+                ask(other, bytes(10000))
+        assert time.monotonic() - began < (10 if SANITIZED else 2)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_the_first_records_are_small(sallyport, backend, authority, version):
+    """A browser can use the first bytes before 16 KiB of them are there."""
+    server = backend(lambda c: c.sendall(bytes(200000)))
+    instance = sallyport([server.address], tls=[authority.leaf("a.example").pem])
+    with Wire(instance.port, ctx=context(version=version)) as client:
+        client.handshake()
+        lengths = []
+        while chunk := client.read():  # OpenSSL gives one record at a time
+            lengths.append(len(chunk))
+    assert max(lengths[:5]) <= 1400
+    assert max(lengths) > 8000
+    assert sum(lengths) == 200000

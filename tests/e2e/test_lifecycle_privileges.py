@@ -1,0 +1,249 @@
+"""What each process may do, and where private keys are: with the workers, nowhere else."""
+
+import grp
+import os
+import pathlib
+import pwd
+import re
+import shutil
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from support.tlsclient import served_serial
+from support.wait import SANITIZED, wait_until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into the others")
+
+
+@pytest.fixture
+def instance(sallyport, web, authority):
+    """Two workers before nginx."""
+    made = sallyport([web().address], tls=[authority.leaf("a.example").pem], workers=2)
+    served_serial(made.port)
+    return made
+
+
+def status(pid):
+    """/proc/PID/status as a dictionary."""
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def identity():
+    """Who workers become by default."""
+    for name in ("sallyport", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise AssertionError("no user to become")
+
+
+def assert_unprivileged(pid, uid, gid):
+    """The process is that user, and can become nobody else."""
+    said = status(pid)
+    assert set(said["Uid"].split()) == {str(uid)}
+    assert set(said["Gid"].split()) == {str(gid)}
+    assert said["Groups"] in ("", str(gid))
+    for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        assert int(said[kind], 16) == 0, f"{kind} {said[kind]}"
+    assert said["NoNewPrivs"] == "1"
+
+
+def test_workers_and_steward_have_no_privileges(instance):
+    user = identity()
+    for pid in (*instance.workers(), instance.steward()):
+        assert_unprivileged(pid, user.pw_uid, user.pw_gid)
+        if not SANITIZED:  # LeakSanitizer needs it
+            # Files in /proc of a process that cannot be dumped belong to root.
+            assert os.stat(f"/proc/{pid}/mem").st_uid == 0
+
+
+def test_they_become_the_configured_user_and_group(sallyport, web, authority):
+    user, group = pwd.getpwnam("daemon"), grp.getgrnam("games")
+    made = sallyport([web().address], tls=[authority.leaf("a.example").pem], user="daemon",
+                     group="games")
+    served_serial(made.port)
+    for pid in (*made.workers(), made.steward()):
+        assert_unprivileged(pid, user.pw_uid, group.gr_gid)
+
+
+def links(pid):
+    """What its descriptors are."""
+    found = {}
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        try:
+            found[int(entry.name)] = os.readlink(entry.path)
+        except OSError:
+            continue
+    return found
+
+
+def test_workers_have_no_files(instance):
+    """Beside the three that it was started with: sockets, memories, what an event loop needs."""
+    for pid in instance.workers():
+        for fd, target in links(pid).items():
+            if fd > 2:
+                assert re.match(r"socket:|anon_inode:|/memfd:|pipe:", target), f"{fd}: {target}"
+
+
+def test_only_the_steward_has_the_logs_and_only_the_supervisor_beside_it(instance):
+    logs = {str(instance.folder / "error.log"), str(instance.folder / "access.log")}
+    assert logs <= set(links(instance.steward()).values())
+    for pid in instance.workers():
+        assert not logs & set(links(pid).values())
+
+
+def test_the_steward_has_no_door_and_workers_have_no_admin(instance):
+    def listening(pid):
+        inodes = {t[8:-1] for t in links(pid).values() if t.startswith("socket:[")}
+        with open("/proc/net/tcp", encoding="ascii") as f:
+            rows = [line.split() for line in f.readlines()[1:]]
+        return {row[1] for row in rows if row[9] in inodes and row[3] == "0A"}
+
+    def is_admin(pid):
+        inodes = {t[8:-1] for t in links(pid).values() if t.startswith("socket:[")}
+        with open("/proc/net/unix", encoding="ascii") as f:
+            return any(len(r) > 7 and r[6] in inodes and r[7] == instance.admin_path
+                       for r in (line.split() for line in f))
+    door = f":{instance.port:04X}"
+    for pid in instance.workers():
+        (own,) = listening(pid)  # its own queue, not its sibling's
+        assert own.endswith(door)
+        assert not is_admin(pid)
+    assert not listening(instance.steward())
+    assert is_admin(instance.steward())
+
+
+def test_nothing_is_inherited_from_whoever_started_it(sallyport, web, authority, folder):
+    """A descriptor that the starter left open, and its environment, stop at the supervisor."""
+    secret = folder / "secret"
+    secret.write_text("secret")
+    with open(secret, "rb") as f:
+        os.set_inheritable(f.fileno(), True)
+        made = sallyport([web().address], tls=[authority.leaf("a.example").pem], start=False,
+                         environ={"DATABASE_PASSWORD": "hunter2"})
+        made.start()
+    for pid in (*made.workers(), made.steward()):
+        assert str(secret) not in links(pid).values()
+        assert b"hunter2" not in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+
+
+# ---- keys
+
+def secrets_of(path):
+    """What of a private key must not be seen: an ECDSA key's number, an RSA key's primes."""
+    key = serialization.load_pem_private_key(pathlib.Path(path).read_bytes(), None)
+    numbers = key.private_numbers()
+    if hasattr(numbers, "p"):
+        size = key.key_size // 16
+        return [numbers.p.to_bytes(size, "big"), numbers.q.to_bytes(size, "big")]
+    return [numbers.private_value.to_bytes(32, "big")]
+
+
+@pytest.fixture
+def keyed(sallyport, web, authority):
+    """An instance with an ECDSA and an RSA key of its own, reloaded once, and the secrets in
+    them."""
+    leaves = [authority.leaf("a.example", fresh=True),
+              authority.leaf("a.example", key="rsa", fresh=True)]
+    made = sallyport([web().address], tls=[leaf.pem for leaf in leaves], workers=2)
+    assert made.reload() == "done"
+    served_serial(made.port)
+    wait_until(lambda: len(made.pids()) == 4, "the loader to end")
+    return made, [s for leaf in leaves for s in secrets_of(leaf.pem)]
+
+
+def memfds(pid):
+    """Name and bytes of the memories that a process has descriptors of."""
+    found = []
+    for fd, target in links(pid).items():
+        if target.startswith("/memfd:"):
+            name = target[len("/memfd:"):].split(" ")[0]
+            found.append((name, pathlib.Path(f"/proc/{pid}/fd/{fd}").read_bytes()))
+    return found
+
+
+def test_keys_are_in_a_memory_of_their_own_not_in_the_snapshot(keyed):
+    instance, secrets = keyed
+    seen = {name: data for name, data in memfds(instance.pid)}
+    assert "snapshot" in seen and "keys" in seen, seen.keys()
+    for secret in secrets:
+        assert secret in seen["keys"]  # so that we know what to look for
+        for name, data in seen.items():
+            assert name == "keys" or secret not in data, f"a private key is in {name}"
+
+
+def test_the_steward_has_no_way_to_the_keys(keyed):
+    instance, secrets = keyed
+    steward = instance.steward()
+    assert "/memfd:keys" not in pathlib.Path(f"/proc/{steward}/maps").read_text()
+    for name, data in memfds(steward):
+        assert name != "keys" and not any(secret in data for secret in secrets)
+
+
+def memory_has(pid, needles):
+    """Which of the needles lie in a process' memory."""
+    found = set()
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            where, rights = line.split()[:2]
+            start, end = (int(part, 16) for part in where.split("-"))
+            if not rights.startswith("r") or "[v" in line or end - start > 1 << 28:
+                continue
+            try:
+                memory.seek(start)
+                data = memory.read(end - start)
+            except OSError:
+                continue
+            found |= {n for n in needles if n in data}
+    return found
+
+
+@pytest.mark.skipif(SANITIZED, reason="its memory is too large to be looked through")
+def test_no_key_is_in_the_memory_of_supervisor_and_steward(keyed):
+    instance, secrets = keyed
+    try:
+        open(f"/proc/{instance.pid}/mem", "rb").close()
+    except OSError:
+        pytest.skip("this machine does not let root look into processes")
+    assert "/memfd:keys" not in pathlib.Path(f"/proc/{instance.pid}/maps").read_text()
+    for pid in (instance.pid, instance.steward()):
+        assert not memory_has(pid, secrets)
+    # The workers do have them: the search finds what is there.
+    assert memory_has(instance.workers()[0], secrets)
+
+
+def test_memories_are_sealed(keyed):
+    """Nobody can change a snapshot, not even root through /proc."""
+    instance, _ = keyed
+    for fd, target in links(instance.pid).items():
+        if re.match(r"/memfd:(snapshot|keys)", target):
+            with pytest.raises(OSError), open(f"/proc/{instance.pid}/fd/{fd}", "r+b") as f:
+                f.write(b"x")
+                f.flush()
+
+
+def test_a_key_that_every_user_can_read_is_warned_of(sallyport, web, authority, folder):
+    path = folder / "open.pem"
+    shutil.copy(authority.leaf("a.example").pem, path)
+    path.chmod(0o644)
+    made = sallyport([web().address], tls=[str(path)])
+    assert re.search(r"open\.pem: warning: .*chmod o-rwx", made.words())
+    assert made.reload() == "done"
+    made.wait_error(r" warning .*open\.pem.*chmod o-rwx")
+
+
+def test_workers_that_would_be_root_are_warned_of(sallyport, web, authority):
+    made = sallyport([web().address], tls=[authority.leaf("a.example").pem], user="root")
+    assert "/user: warning: workers will run as root" in made.words()
+
+
+def test_an_unknown_user_is_refused(sallyport, web, authority):
+    made = sallyport([web().address], tls=[authority.leaf("a.example").pem], start=False,
+                     user="nosuchuser")
+    made.spawn()
+    assert made.process.wait(10) == 1
+    made.process = None
+    assert 'there is no user "nosuchuser"' in (made.folder / "stderr").read_text()

@@ -1,0 +1,199 @@
+/* The order in which servers and their addresses are tried. */
+#include "proxy/pool/pool.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "tests/support/world.h"
+
+struct fixture {
+	struct loop *loop;
+	struct world w;
+	struct server_addresses servers[WORLD_SERVERS];
+	struct pool *pool;
+};
+
+#define LISTENER \
+	"\"listeners\":[{\"name\":\"l\",\"address\":\":1\",\"mode\":\"tcp\",\"pool\":\"p\"}]"
+
+/* Addresses are told apart by their ports: 10 for server 0's first, 21 for server 1's second. */
+static void fixture_init(struct fixture *f, const char *pool, const unsigned *num_addresses)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	char json[1024];
+	struct snapshot *s;
+
+	memset(f, 0, sizeof(*f));
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	for (unsigned i = 0; num_addresses[i] != 99; i++)
+		for (unsigned k = 0; k < num_addresses[i]; k++) {
+			at.sin_port = htons((uint16_t)(10 * (i + 1) + k));
+			world_at(&f->servers[i], &at);
+		}
+	cr_assert_not_null(f->loop = loop_new());
+	world_init(&f->w, f->loop);
+	(void)snprintf(json, sizeof(json), "{" LISTENER ",\"pools\":{\"p\":%s}}", pool);
+	s = world_snapshot(&f->w, json, f->servers, 1, 0);
+	world_use(&f->w, s);
+	f->pool = site_of(s)->pools[0];
+}
+
+static void fixture_fini(struct fixture *f)
+{
+	world_fini(&f->w);
+	loop_free(f->loop);
+}
+
+/* Returns the port that is tried next; 0: none, -1: full. */
+static int next(struct fixture *f, struct pool_tries *t)
+{
+	struct pool_choice to;
+
+	switch (pool_next(f->pool, t, &to)) {
+	case POOL_FOUND:
+		return ntohs(((const struct sockaddr_in *)&to.address->address)->sin_port);
+	case POOL_FULL:
+		return -1;
+	default:
+		return 0;
+	}
+}
+
+static struct metrics_server *cells(struct fixture *f, unsigned worker, unsigned server)
+{
+	return &board_worker(f->w.board, worker)->metrics.servers[server];
+}
+
+#define THREE "{\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\",\"127.0.0.1:3\"]}"
+
+Test(pool, connections_go_round)
+{
+	struct fixture f;
+
+	fixture_init(&f, THREE, (unsigned[]){ 1, 1, 1, 99 });
+	for (int i = 0; i < 6; i++) {
+		struct pool_tries t = { 0 };
+
+		cr_assert_eq(next(&f, &t), 10 * (i % 3 + 1));
+	}
+	fixture_fini(&f);
+}
+
+Test(pool, tries_a_servers_other_addresses_then_the_other_servers_once)
+{
+	static const int order[] = { 10, 11, 20, 30, 31, 32, 0, 0 };
+	struct fixture f;
+	struct pool_tries t = { 0 };
+
+	fixture_init(&f, THREE, (unsigned[]){ 2, 1, 3, 99 });
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		cr_assert_eq(next(&f, &t), order[i], "try %zu", i);
+	t = (struct pool_tries){ 0 };
+	cr_assert_eq(next(&f, &t), 20, "the next connection begins with the next server");
+	cr_assert_eq(next(&f, &t), 30);
+	fixture_fini(&f);
+}
+
+Test(pool, servers_without_addresses_are_passed_over)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+
+	fixture_init(&f, THREE, (unsigned[]){ 0, 1, 0, 99 });
+	cr_assert_eq(next(&f, &t), 20);
+	cr_assert_eq(next(&f, &t), 0);
+	fixture_fini(&f);
+}
+
+Test(pool, no_addresses_at_all_is_no_server)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+
+	fixture_init(&f, THREE, (unsigned[]){ 0, 0, 0, 99 });
+	for (int i = 0; i < 3; i++)
+		cr_assert_eq(next(&f, &t), 0);
+	fixture_fini(&f);
+}
+
+Test(pool, tries_are_bounded)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+	int num = 0;
+
+	fixture_init(&f, THREE, (unsigned[]){ 9, 9, 9, 99 });
+	while (next(&f, &t) > 0)
+		num++;
+	cr_assert_eq(num, POOL_MAX_TRIES);
+	fixture_fini(&f);
+}
+
+#define MAX_TWO "{\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\"],\"connections\":{\"max\":2}}"
+
+Test(pool, a_full_server_is_passed_over_counting_all_workers)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+
+	fixture_init(&f, MAX_TWO, (unsigned[]){ 2, 2, 99 });
+	cells(&f, 0, 0)->active = 1;
+	cells(&f, 1, 0)->active = 1;
+	cr_assert_eq(next(&f, &t), 20);
+	cr_assert_eq(next(&f, &t), 21);
+	cr_assert_eq(next(&f, &t), 0, "others were tried: not full, but failed");
+	fixture_fini(&f);
+}
+
+Test(pool, all_full_is_full_until_one_has_room)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+
+	fixture_init(&f, MAX_TWO, (unsigned[]){ 1, 1, 99 });
+	cells(&f, 0, 0)->active = 2;
+	cells(&f, 1, 1)->active = 5;
+	cr_assert_eq(next(&f, &t), -1);
+	cells(&f, 0, 0)->active = 1;
+	t = (struct pool_tries){ 0 };
+	cr_assert_eq(next(&f, &t), 10);
+	fixture_fini(&f);
+}
+
+Test(pool, weights_are_shares)
+{
+	struct fixture f;
+	unsigned got[2] = { 0, 0 };
+
+	fixture_init(&f,
+		     "{\"servers\":[{\"address\":\"127.0.0.1:1\",\"weight\":3},\"127.0.0.1:2\"]}",
+		     (unsigned[]){ 1, 1, 99 });
+	for (int i = 0; i < 40; i++) {
+		struct pool_tries t = { 0 };
+
+		got[next(&f, &t) / 10 - 1]++;
+	}
+	cr_assert_eq(got[0], 30u);
+	cr_assert_eq(got[1], 10u);
+	fixture_fini(&f);
+}
+
+Test(pool, a_choice_says_how_to_speak)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+	struct pool_choice to;
+
+	fixture_init(&f,
+		     "{\"servers\":[\"srv.example:1\"],\"tls\":{\"verify\":false},"
+		     "\"timeouts\":{\"connect\":\"7s\"}}",
+		     (unsigned[]){ 1, 99 });
+	cr_assert_eq(pool_next(f.pool, &t, &to), POOL_FOUND);
+	cr_assert_not_null(to.tls);
+	cr_assert_str_eq(to.name, "srv.example");
+	cr_assert_eq(to.connect_timeout_ns, INT64_C(7000000000));
+	cr_assert_str_eq(pool_plan(f.pool)->name, "p");
+	cr_assert_str_eq(pool_conf(f.pool)->name, "p");
+	fixture_fini(&f);
+}

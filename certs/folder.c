@@ -152,13 +152,22 @@ static bool add_known_pair(struct folder *f, const char *path, bool *found)
 	return true;
 }
 
+/* Puts another ending in place of the last four bytes. */
+static void change_ending(char *name, const char ending[4])
+{
+	size_t at = strlen(name) - 4;
+
+	for (size_t i = 0; i < 4; i++)
+		name[at + i] = ending[i];
+}
+
 /* "a.crt" or "a.pem" to "a.key"; NULL where it has no such ending, or memory was short. */
 static char *key_name(const char *certificate)
 {
 	char *name = strdup(certificate);
 
 	if (name != NULL && (ends_with(name, ".crt") || ends_with(name, ".pem"))) {
-		memcpy(name + strlen(name) - 4, ".key", 4);
+		change_ending(name, ".key");
 		return name;
 	}
 	free(name);
@@ -173,9 +182,9 @@ static void tell_lone_key(const struct names *all, const char *path, const char 
 
 	if (other == NULL)
 		return;
-	memcpy(other + strlen(other) - 4, ".crt", 4);
+	change_ending(other, ".crt");
 	if (!has(all, other)) {
-		memcpy(other + strlen(other) - 4, ".pem", 4);
+		change_ending(other, ".pem");
 		if (!has(all, other))
 			problems_add(why, PROBLEM_WARNING, path,
 				     "is a key without a certificate of the same name (.crt or "

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "certs/compat.h"
+#include "conf/must.h"
 
 enum block_kind {
 	BLOCK_CERTIFICATE,
@@ -169,11 +170,13 @@ static bool list_init(struct pem_list *l, size_t text_len, size_t max)
 
 static bool list_add(struct pem_list *l, const struct block *b, size_t max, char *why, size_t len)
 {
-	const struct span *last = l->num == 0 ? NULL : &l->der[l->num - 1];
-	uint8_t *to = last == NULL ? l->bytes
-				   : l->bytes + ((const uint8_t *)last->p - l->bytes) + last->n;
+	const struct span *last;
+	uint8_t *to;
 	size_t n;
 
+	MUST(l->der != NULL && l->bytes != NULL);
+	last = l->num == 0 ? NULL : &l->der[l->num - 1];
+	to = last == NULL ? l->bytes : l->bytes + ((const uint8_t *)last->p - l->bytes) + last->n;
 	if (l->num == max) {
 		(void)snprintf(why, len, "holds more than %zu certificates", max);
 		return false;

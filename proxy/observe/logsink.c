@@ -82,6 +82,16 @@ void logsink_flush(struct logsink *s, int64_t now_ns)
 		s->start = s->n = 0;
 }
 
+/* Opened again, a pipe or a file that was not renamed is the same one: a half line goes on there.
+ */
+static bool same_file(int a, int b)
+{
+	struct stat one, other;
+
+	return a >= 0 && b >= 0 && fstat(a, &one) == 0 && fstat(b, &other) == 0 &&
+	       one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 void logsink_swap(struct logsink *s, int fd, int64_t now_ns)
 {
 	const char *rest;
@@ -90,7 +100,8 @@ void logsink_swap(struct logsink *s, int fd, int64_t now_ns)
 	s->retry_ns = 0;
 	s->wants_poll = false;
 	logsink_flush(s, now_ns);
-	if (s->start > 0 && s->start < s->n && s->buf[s->start - 1] != '\n') {
+	if (s->start > 0 && s->start < s->n && s->buf[s->start - 1] != '\n' &&
+	    !same_file(s->fd, fd)) {
 		rest = memchr(s->buf + s->start, '\n', s->n - s->start);
 		s->start = rest == NULL ? s->n : (size_t)(rest + 1 - s->buf);
 		s->num_lost++;

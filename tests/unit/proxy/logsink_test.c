@@ -252,6 +252,33 @@ Test(logsink, swap_takes_whole_lines_along_and_counts_a_torn_one)
 	(void)close(now);
 }
 
+/* As by a reload, or USR1 without a rename. */
+Test(logsink, swap_for_the_same_pipe_goes_on_within_a_line)
+{
+	static char got[20 * 4999 + 1];
+	size_t len = 0;
+	int fds[2];
+
+	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
+	logsink_swap(s, dup(fds[1]), 1);
+	for (int i = 0; i < 20; i++)
+		cr_assert(add_long((char)('a' + i), 4999, 1));
+	logsink_flush(s, 1); /* the pipe is full in the middle of a line */
+	cr_assert(s->start > 0 && s->buf[s->start - 1] != '\n');
+	logsink_swap(s, fds[1], 2);
+	cr_assert_eq(s->num_lost, 0);
+	for (int64_t now = 3; len < sizeof(got) - 1; now++) {
+		ssize_t n = read(fds[0], got + len, sizeof(got) - len);
+
+		cr_assert_gt(n, 0);
+		len += (size_t)n;
+		logsink_flush(s, now);
+	}
+	for (size_t i = 0; i < 20; i++)
+		cr_assert(got[i * 4999] == (char)('a' + i) && got[i * 4999 + 4998] == '\n');
+	(void)close(fds[0]);
+}
+
 Test(logsink, without_a_log_nothing_is_kept)
 {
 	logsink_swap(s, memfd_create("log", MFD_CLOEXEC), 1);

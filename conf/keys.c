@@ -77,7 +77,8 @@ static const struct key tls_keys[] = {
 	  .type = KEY_PATH,
 	  .fallback_doc = "the first",
 	  .at = FIELD(conf_tls, default_certificate),
-	  .help = "File, among those loaded, of the certificate for an unknown or absent name" },
+	  .help = "File of the certificate for an unknown or absent name; loaded too where it is not "
+		  "among `certificates`" },
 	{ .name = "strict_sni",
 	  .type = KEY_BOOL,
 	  .fallback = "false",

@@ -324,6 +324,17 @@ static bool main_standard_fds(void)
 	return close(fd) == 0;
 }
 
+static bool main_ignore(void)
+{
+	static const int early[] = { SIGHUP, SIGUSR1, SIGUSR2 };
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++)
+		if (sigaction(early[i], &ignore, NULL) != 0)
+			return false;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli;
@@ -332,8 +343,9 @@ int main(int argc, char **argv)
 
 	if (argc >= 2 && argv[1][0] == '@')
 		return role_main(argc, argv);
-	/* Whoever started us may have blocked what we wait for. */
-	if (!main_standard_fds() || sigemptyset(&none) != 0 ||
+	/* Whoever started us may have blocked what we wait for. Until the supervisor listens, what
+	 * is meant for one that serves must not end us. */
+	if (!main_standard_fds() || !main_ignore() || sigemptyset(&none) != 0 ||
 	    sigprocmask(SIG_SETMASK, &none, NULL) != 0)
 		return CLI_START;
 	if (!cli_parse(argc - 1, (const char *const *)(argv + 1), &cli, stdout, stderr))

@@ -273,8 +273,9 @@ static void work_stream(struct link *l)
 	}
 }
 
-static enum link_end connect_error(int error)
+static enum link_end connect_error(struct link *l, int error)
 {
+	l->error = error;
 	switch (error) {
 	case ECONNREFUSED:
 	case ENOENT: /* a unix socket that is not there */
@@ -301,7 +302,7 @@ static void work_connect(struct link *l)
 	if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
 	if (error != 0) {
-		link_tell_end(l, connect_error(error));
+		link_tell_end(l, connect_error(l, error));
 		return;
 	}
 	if (l->ssl == NULL) {
@@ -490,7 +491,7 @@ struct link *link_connect(struct loop *loop, const struct link_target *to,
 		l->writable = true;
 		loop_queue(loop, &l->work, LOOP_TRAFFIC);
 	} else if (errno != EINPROGRESS) {
-		link_fault(l, connect_error(errno));
+		link_fault(l, connect_error(l, errno));
 	}
 	return l;
 fail:

@@ -106,5 +106,6 @@ void link_facts(const struct link *l, struct link_facts *out);
 /* link_ssl returns the SSL or NULL, for what else a log wants to know of it. */
 const SSL *link_ssl(const struct link *l);
 
-/* link_reason returns the cause after LINK_END_TLS, with words for people in `*words`. */
+/* link_reason returns the cause after LINK_END_TLS, with words for people in `*words`; after
+ * LINK_END_FAILED the words are the system's. */
 enum tls_reason link_reason(const struct link *l, const char **words);

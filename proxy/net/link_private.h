@@ -28,6 +28,7 @@ struct link {
 	unsigned magic;
 	enum link_state state;
 	int fd;
+	int error;	   /* errno of a connect that failed */
 	bool readable : 1; /* the kernel may have something: an edge has come and not been used up
 			    */
 	bool writable : 1;

@@ -1,5 +1,6 @@
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "conf/must.h"
 #include "proxy/net/link_private.h"
@@ -250,6 +251,9 @@ const SSL *link_ssl(const struct link *l)
 enum tls_reason link_reason(const struct link *l, const char **words)
 {
 	CHECK(l, LINK_MAGIC);
-	*words = l->trouble == NULL ? "" : l->trouble->words;
+	if (l->trouble != NULL)
+		*words = l->trouble->words;
+	else
+		*words = l->error != 0 ? strerror(l->error) : "";
 	return l->trouble == NULL ? TLS_REASON_OTHER : l->trouble->reason;
 }

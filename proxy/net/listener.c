@@ -234,7 +234,9 @@ static void accept_rest(struct listener *l, struct snapshot *s, int64_t place)
 {
 	if (s == NULL || place < 0 || l->traffic->accept_paused)
 		return;
-	for (int i = 0; i < ACCEPTS_AT_CLOSE; i++)
+	/* Where there is no room left, nobody is told to wait: the socket goes. */
+	for (int i = 0; i < ACCEPTS_AT_CLOSE && limits_room(&l->traffic->limits, 0) == LIMITS_ROOM;
+	     i++)
 		if (accept_one(l, s, (uint32_t)place) != ACCEPTED)
 			return;
 }

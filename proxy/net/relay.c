@@ -57,7 +57,7 @@ static void record(struct relay *r, enum cause cause, const char *detail)
 		.cause = cause,
 		.detail = detail,
 		.connect_ns = r->connect_ns,
-		.duration_ns = r->traffic->loop->now_ns - r->began_ns,
+		.duration_ns = loop_clock_ns() - r->began_ns,
 	};
 
 	relay_record(&r->traffic->journal, &story);
@@ -209,7 +209,7 @@ static void connect_failed(struct relay *r, enum link_end why)
 	enum cause cause = connect_cause(why);
 	const char *words = "";
 
-	if (why == LINK_END_TLS) {
+	if (why == LINK_END_TLS || why == LINK_END_FAILED) {
 		const SSL *ssl = link_ssl(r->server);
 		const char *verify = ssl == NULL ? NULL : client_tls_failure(ssl);
 

@@ -7,9 +7,10 @@
 #include "proxy/observe/cause.h"
 
 enum {
-	METRICS_LISTENERS = 256, /* slots */
-	METRICS_POOLS = 1024,
-	METRICS_SERVERS = 4096,
+	/* Slots: twice what a configuration may have, so that a reload can replace it all. */
+	METRICS_LISTENERS = 512,
+	METRICS_POOLS = 2048,
+	METRICS_SERVERS = 8192,
 	METRICS_BUCKETS = 16, /* of a histogram, the last one is +Inf */
 };
 

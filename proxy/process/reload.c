@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/net/limits.h"
 #include "proxy/process/endpoint.h"
 #include "proxy/process/spawn.h"
 #include "proxy/process/supervision.h"
@@ -223,6 +224,24 @@ static void reload_count(struct reload *r, const struct plan *old, const struct 
 
 /* ---- the transaction */
 
+/* Whether a worker can serve as much as one connection with the descriptors that it may open; its
+ * listeners count twice, for the sibling that it may have to cover. */
+static bool reload_has_descriptors(struct supervisor *s, const struct plan *p)
+{
+	uint64_t least =
+		LIMITS_RESERVED_FDS + LIMITS_FDS_PER_CONNECTION + UINT64_C(2) * p->num_sockets;
+	char text[160];
+
+	if (s->max_fds >= least)
+		return true;
+	(void)snprintf(text, sizeof(text),
+		       "the limit of open files is %" PRIu64 ", at least %" PRIu64
+		       " are needed: raise it (ulimit -n, LimitNOFILE=)",
+		       s->max_fds, least);
+	reload_say(s, CONF_LOG_ERROR, text);
+	return false;
+}
+
 /* Everything that can fail, done so that it can be taken back. */
 static bool reload_prepare(struct supervisor *s, struct publication *p, struct logs *logs)
 {
@@ -239,7 +258,7 @@ static bool reload_prepare(struct supervisor *s, struct publication *p, struct l
 		ok = endpoint_open(p->plan, &s->admin, &s->admin_file, &why);
 	reload_say_problems(s, &why);
 	problems_fini(&why);
-	if (!ok)
+	if (!ok || !reload_has_descriptors(s, p->plan))
 		goto fail;
 	children_released(s);
 	if (!reload_assign_slots(s, p->plan, generation)) {

@@ -269,6 +269,9 @@ static void orphaned(struct steward *s)
 	static const struct timeval soon = { .tv_usec = ORPHAN_LOOK_MS * 1000 };
 
 	(void)event_del(s->channel);
+	/* The address is for whoever comes after. */
+	admin_free(s->admin);
+	s->admin = NULL;
 	s->orphan_end_ns = clock_ns() + ORPHAN_NS;
 	if (s->board == NULL || evtimer_add(s->orphan, &soon) != 0)
 		stop(s);

@@ -173,14 +173,13 @@ static void supervisor_reopen(struct supervisor *s)
 	struct problems why;
 
 	problems_init(&why);
-	if (!logs_reopen(&s->logs, &why)) {
-		for (size_t i = 0; i < why.num; i++)
-			logs_say(&s->logs, CONF_LOG_ERROR, "%s: %s; the old file stays open",
-				 why.list[i].where, why.list[i].what);
-	}
+	if (logs_reopen(&s->logs, &why))
+		logs_say(&s->logs, CONF_LOG_INFO, "logs reopened");
+	for (size_t i = 0; i < why.num; i++)
+		logs_say(&s->logs, CONF_LOG_ERROR, "%s: %s; the old file stays open",
+			 why.list[i].where, why.list[i].what);
 	problems_fini(&why);
 	child_send_logs(&s->steward);
-	logs_say(&s->logs, CONF_LOG_INFO, "logs reopened");
 }
 
 static void supervisor_reap(struct supervisor *s)

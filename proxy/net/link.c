@@ -99,6 +99,13 @@ void link_tell_end(struct link *l, enum link_end why)
 	l->ev->ended(l->owner, why);
 }
 
+void link_reset_at_close(struct link *l, bool on)
+{
+	struct linger linger = { .l_onoff = on };
+
+	(void)setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
 /* The input is whole and the output broken. A peer that had said all it had to say and is gone
  * before our goodbye has missed nothing. */
 void link_both_over(struct link *l)
@@ -393,7 +400,8 @@ static void timer_fired(struct timer *t)
 
 /* ---- making and giving up ---- */
 
-static struct link *make(struct loop *loop, int fd, const struct link_events *ev, void *owner)
+static struct link *make(struct loop *loop, int fd, bool plain, const struct link_events *ev,
+			 void *owner)
 {
 	struct link *l = calloc(1, sizeof(*l));
 	int on = 1;
@@ -416,6 +424,10 @@ static struct link *make(struct loop *loop, int fd, const struct link_events *ev
 	TAILQ_INIT(&l->out);
 	/* Fails on unix sockets, which have no delay to turn off. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	/* Should this process be killed, the kernel closes the socket, and without TLS a FIN would
+	 * make what was sent look complete. */
+	if (plain)
+		link_reset_at_close(l, true);
 	if (event_assign(&l->event, loop->base, fd,
 			 EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, fd_event, l) != 0 ||
 	    event_add(&l->event, NULL) != 0) {
@@ -446,7 +458,7 @@ static void handshake_ready(void *arg)
 struct link *link_accept(struct loop *loop, int fd, struct server_tls *tls, int64_t timeout_ns,
 			 const struct link_events *ev, void *owner)
 {
-	struct link *l = make(loop, fd, ev, owner);
+	struct link *l = make(loop, fd, tls == NULL, ev, owner);
 
 	if (l == NULL) {
 		(void)close(fd);
@@ -477,7 +489,7 @@ struct link *link_connect(struct loop *loop, const struct link_target *to,
 
 	if (fd < 0)
 		return NULL;
-	if ((l = make(loop, fd, ev, owner)) == NULL)
+	if ((l = make(loop, fd, to->tls == NULL, ev, owner)) == NULL)
 		goto fail;
 	if (to->tls != NULL) {
 		l->ssl = client_tls_connect(to->tls, to->name);
@@ -518,10 +530,8 @@ static void let_go(struct link *l)
 
 static void reset(struct link *l)
 {
-	struct linger now = { .l_onoff = 1 };
-
 	let_go(l);
-	(void)setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	link_reset_at_close(l, true);
 	bury(l);
 }
 
@@ -557,6 +567,7 @@ void link_close(struct link *l)
 		bury(l);
 		return;
 	}
+	link_reset_at_close(l, false);
 	link_become(l, LINK_LINGER);
 	loop_orphan(l->loop, &l->orphan);
 	l->in_eof = false; /* nothing above keeps it from reading now */

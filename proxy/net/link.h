@@ -88,7 +88,8 @@ void link_end(struct link *l);
 void link_close(struct link *l);
 
 /* link_abort gives the link up so that the peer cannot take what it got for complete: TLS ends
- * with a fatal alert, plaintext with a reset. No event follows. NULL is fine. */
+ * with a fatal alert, plaintext with a reset. A unix socket without TLS has neither: its peer
+ * sees an end, and must know from its protocol that it is none. No event follows. NULL is fine. */
 void link_abort(struct link *l);
 
 /* What there is to say of a link in a log. */

@@ -140,6 +140,7 @@ void link_out_flush(struct loop_task *t)
 			return;
 		}
 		l->end_sent = true;
+		link_reset_at_close(l, false);
 		if (l->in_eof)
 			link_tell_end(l, LINK_END_CLOSED);
 	}

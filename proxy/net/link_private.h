@@ -90,6 +90,9 @@ void link_out_drop(struct link *l);
  * tells the owner what follows from it. */
 void link_out_flush(struct loop_task *t);
 
+/* link_reset_at_close makes closing the socket, by whoever does it, a reset (`on`) or orderly. */
+void link_reset_at_close(struct link *l, bool on);
+
 /* link_both_over lets `ended` follow once both directions are over. */
 void link_both_over(struct link *l);
 

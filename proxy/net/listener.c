@@ -115,8 +115,10 @@ static enum accepted accept_failed(struct listener *l, int error)
 	case EBADF:
 	case EINVAL:
 	case ENOTSOCK:
+		/* It will not get better, and the event is level triggered. */
 		journal_event(&l->traffic->journal, CONF_LOG_ERROR, "cannot accept: %s",
 			      strerror(error));
+		stop_listening(l);
 		return ACCEPT_EMPTY;
 	default: /* the connection's own trouble, or EINTR */
 		return ACCEPTED;

@@ -153,6 +153,9 @@ static bool child_take(struct child *c, const struct channel_message *m)
 
 	switch (m->type) {
 	case CHANNEL_READY:
+		if (c->ready)
+			return false;
+		c->ready = true;
 		return true;
 	case CHANNEL_ADOPTED:
 		if (m->generation <= c->adopted || m->generation > c->sent)
@@ -325,7 +328,7 @@ static bool child_spawn(struct child *c)
 		uid[0] = gid[0] = '\0';
 	if (!spawn_start(s->exe_fd, &role, &c->pid, &c->fd))
 		return false;
-	c->killed = c->stuck = false;
+	c->killed = c->stuck = c->ready = false;
 	c->adopted = c->sent = c->released = 0;
 	c->input = event_new(s->base, c->fd, EV_READ | EV_PERSIST, child_input, c);
 	c->output = event_new(s->base, c->fd, EV_WRITE, child_output, c);

@@ -41,6 +41,11 @@ static void cover_end(struct supervisor *s, struct child *up)
 	up->cover = -1;
 }
 
+static int64_t cover_sooner(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 void cover_update(struct supervisor *s)
 {
 	int64_t now = supervision_now(), soonest = INT64_MAX;
@@ -51,8 +56,13 @@ void cover_update(struct supervisor *s)
 		struct child *c = &s->workers[i];
 
 		if (child_serving(c)) {
-			if (c->cover >= 0)
+			/* Who crashes in a loop would each time take what has queued up, and lose it:
+			 * the sibling stays until the worker has shown that it lives. */
+			if (c->cover >= 0 && now - c->started_ns >= SUPERVISION_PROVEN_NS)
 				cover_end(s, c);
+			else if (c->cover >= 0)
+				soonest = cover_sooner(soonest,
+						       c->started_ns + SUPERVISION_PROVEN_NS - now);
 			continue;
 		}
 		/* One that never ended is on its way. */
@@ -60,8 +70,8 @@ void cover_update(struct supervisor *s)
 			continue;
 		if (c->stuck || now - c->down_ns >= SUPERVISION_COVER_NS)
 			cover_begin(s, c);
-		else if (c->down_ns + SUPERVISION_COVER_NS - now < soonest)
-			soonest = c->down_ns + SUPERVISION_COVER_NS - now;
+		else
+			soonest = cover_sooner(soonest, c->down_ns + SUPERVISION_COVER_NS - now);
 	}
 	if (soonest != INT64_MAX)
 		supervision_after(s->cover, soonest);

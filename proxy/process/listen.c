@@ -96,7 +96,9 @@ bool listen_tcp(const struct listen_how *how, unsigned num, int *fds, char *why,
 			goto fail;
 	}
 	for (unsigned i = 0; i < num; i++) {
-		if (listen(fds[i], LISTEN_BACKLOG) != 0)
+		/* A captured worker shall not steer its siblings' connections by a filter. */
+		if (!listen_set(fds[i], SOL_SOCKET, SO_LOCK_FILTER) ||
+		    listen(fds[i], LISTEN_BACKLOG) != 0)
 			goto fail;
 	}
 	return true;

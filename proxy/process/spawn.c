@@ -79,14 +79,27 @@ static bool spawn_channel(int end)
 	return true;
 }
 
+/* No role needs a terminal, and a captured one could type into it. Errors still go to where ours
+ * go. */
+static bool spawn_detach(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool ok = null >= 0 && setsid() >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+		  dup2(null, STDOUT_FILENO) >= 0;
+
+	if (null > STDERR_FILENO)
+		(void)close(null);
+	return ok;
+}
+
 /* In the new process: becomes the role or ends. Only what is safe after fork. */
 static _Noreturn void spawn_become(int exe_fd, const struct spawn_role *role, int end, pid_t parent)
 {
 	char *env[SPAWN_MAX_ENV];
 
 	spawn_environment(env);
-	if ((!role->ends_with_us || privileges_end_with(parent)) && spawn_channel(end) &&
-	    spawn_signals())
+	if ((!role->ends_with_us || privileges_end_with(parent)) && spawn_detach() &&
+	    spawn_channel(end) && spawn_signals())
 		(void)fexecve(exe_fd, (char *const *)role->argv, role->environment ? environ : env);
 	_exit(SPAWN_CANNOT_EXECUTE);
 }

@@ -27,6 +27,7 @@ struct event_base;
 #define SUPERVISION_ANSWER_NS (10000 * SUPERVISION_MS) /* for READY, and for ADOPTED */
 #define SUPERVISION_LOAD_NS (60000 * SUPERVISION_MS)
 #define SUPERVISION_COVER_NS (1000 * SUPERVISION_MS)
+#define SUPERVISION_PROVEN_NS (5000 * SUPERVISION_MS) /* a worker of that age needs no cover */
 #define SUPERVISION_BEAT_NS (1000 * SUPERVISION_MS)
 
 enum stage {
@@ -45,6 +46,7 @@ struct child {
 	pid_t pid; /* 0: there is none */
 	int fd;	   /* its channel; -1: closed */
 	bool killed;
+	bool ready;		      /* it has said so */
 	bool stuck;		      /* a worker: has not read its channel for a second */
 	struct event *input, *output; /* of the channel; NULL: none */
 	struct event *retry;	      /* flush the outbox again */
@@ -87,7 +89,8 @@ struct supervisor {
 	int exe_fd;
 	uint64_t max_fds;
 	bool is_root;
-	bool served; /* the first generation was adopted by all */
+	bool stopping; /* at once, rather than when connections have ended */
+	bool served;   /* the first generation was adopted by all */
 	int ready_fd;
 	struct event *signals[8];
 	size_t num_signals;

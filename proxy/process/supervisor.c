@@ -19,6 +19,7 @@
 #define DRAIN_MARGIN_NS (2000 * SUPERVISION_MS) /* for workers to end after drain_timeout */
 #define FLUSH_NS (7000 * SUPERVISION_MS)	/* for the steward to write what is left */
 #define FLUSH_BRIEFLY_NS (1000 * SUPERVISION_MS)
+#define STOP_NS (500 * SUPERVISION_MS) /* for workers to break connections off aloud */
 #define NS_PER_S INT64_C(1000000000)
 
 int64_t supervision_now(void)
@@ -113,7 +114,7 @@ static void supervisor_end_steward(struct supervisor *s, int64_t within_ns)
 void supervisor_child_gone(struct supervisor *s)
 {
 	if (s->stage == STAGE_DRAINING && children_alive(s) == 0)
-		supervisor_end_steward(s, FLUSH_NS);
+		supervisor_end_steward(s, s->stopping ? FLUSH_BRIEFLY_NS : FLUSH_NS);
 	else if (s->stage == STAGE_ENDING && s->steward.pid == 0 && children_alive(s) == 0)
 		supervisor_end(s, s->exit_code);
 }
@@ -142,14 +143,21 @@ static void supervisor_drain(struct supervisor *s)
 	supervisor_child_gone(s);
 }
 
-/* Ends at once: connections are cut off, what was logged is written if that is soon done. */
+/* Ends at once: connections are broken off, so that nobody takes them for complete, and what was
+ * logged is written if that is soon done. */
 static void supervisor_stop(struct supervisor *s)
 {
+	struct channel_message m = { .type = CHANNEL_DRAIN, .ns = 1 };
+
 	logs_say(&s->logs, CONF_LOG_INFO, "stopping at once");
+	s->stage = STAGE_DRAINING;
+	s->stopping = true;
 	reload_stop(s);
 	supervisor_stop_restarts(s);
-	children_kill(s);
-	supervisor_end_steward(s, FLUSH_BRIEFLY_NS);
+	children_send(s, &m);
+	sockets_fini(&s->sockets);
+	supervision_after(s->deadline, STOP_NS);
+	supervisor_child_gone(s);
 }
 
 static void supervisor_deadline(evutil_socket_t fd, short what, void *arg)
@@ -228,7 +236,7 @@ static void supervisor_signal(evutil_socket_t number, short what, void *arg)
 		break;
 	case SIGINT:
 	case SIGQUIT:
-		if (s->stage == STAGE_SERVING || s->stage == STAGE_DRAINING)
+		if (!s->stopping && (s->stage == STAGE_SERVING || s->stage == STAGE_DRAINING))
 			supervisor_stop(s);
 		break;
 	case SIGUSR1:

@@ -96,10 +96,9 @@ static void drain_over(struct timer *t)
 
 static void drain(struct worker *w, int64_t within_ns)
 {
-	if (w->draining)
-		return;
-	w->draining = true;
-	listener_drain(&w->traffic);
+	if (!w->draining)
+		listener_drain(&w->traffic);
+	w->draining = true; /* asked again, there is less time left */
 	loop_after(w->traffic.loop, &w->drain_timer, within_ns > 0 ? within_ns : 1);
 	look_for_end(w);
 }
@@ -271,6 +270,9 @@ static void channel_event(evutil_socket_t fd, short what, void *arg)
 	size_t num_fds;
 
 	(void)what;
+	/* The loop takes the time after its callbacks; what is set from here must not count from
+	 * the last turn. */
+	w->traffic.loop->now_ns = loop_clock_ns();
 	for (int i = 0; i < MESSAGES_PER_TURN; i++) {
 		bool fine;
 

@@ -247,3 +247,12 @@ def test_an_unknown_user_is_refused(sallyport, web, authority):
     assert made.process.wait(10) == 1
     made.process = None
     assert 'there is no user "nosuchuser"' in (made.folder / "stderr").read_text()
+
+
+def test_no_role_has_a_terminal_or_its_input(instance):
+    for pid in [*instance.workers(), instance.steward()]:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            fields = f.read().rpartition(")")[2].split()
+        assert int(fields[3]) == pid, "a session of its own"
+        assert fields[4] == "0", "no terminal"
+        assert links(pid)[0] == links(pid)[1] == "/dev/null"

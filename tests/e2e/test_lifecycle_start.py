@@ -221,3 +221,10 @@ def test_it_is_ready_soon(door):
     began = time.monotonic()
     door(workers=4)
     assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_too_few_descriptors_for_a_single_connection_refuse_the_start(door):
+    """Else it would say that it serves, and never accept."""
+    said = refuses(door(start=False, nofile=64))
+    assert "the limit of open files is 64" in said
+    assert "raise it" in said

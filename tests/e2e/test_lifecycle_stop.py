@@ -220,3 +220,19 @@ def test_without_connections_the_orphans_end_at_once(door):
     instance.process.wait()
     instance.process = None
     assert not wait_until_gone(pids, 1 + SLOW)
+
+
+def test_a_drain_gives_all_of_its_time_after_a_quiet_while(door):
+    """The clock of a loop that slept must not stand for now."""
+    instance = door(drain_timeout="1s")
+    with tlsclient.connect(instance.port) as tls:
+        ask(tls)
+        time.sleep(2.7)
+        began = time.monotonic()
+        instance.signal(signal.SIGTERM)
+        with pytest.raises(OSError):
+            while True:
+                ask(tls)
+                time.sleep(0.02)
+        assert time.monotonic() - began > 0.95
+    ended(instance, SLOW)

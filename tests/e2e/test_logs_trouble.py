@@ -60,7 +60,8 @@ def test_reopening_after_a_rename_loses_no_line(door):
     wait_until(all_there, f"{len(knocks)} lines")
     lines = [line for f in files for line in lines_of(f)]
     assert len(lines) == len(knocks)
-    assert len({line["client"] for line in lines}) == len(lines)
+    # The kernel gives a port again after a while, but not to two at a time.
+    assert len({(line["client"], line["time"]) for line in lines}) == len(lines)
     assert instance.metrics().get("log_records_dropped_total") == 0
     # Rotation wrote to each of them.
     assert all(f.stat().st_size > 0 for f in files[1:-1])

@@ -242,3 +242,22 @@ def test_unix_listeners_come_and_go(two, folder):
         talk()
         assert instance.reload(without) == "done"
         wait_until(lambda: not path.exists(), "the socket's file to go")
+
+
+def test_all_names_may_be_replaced_at_once_again_and_again(sallyport, backend):
+    """A slot for each old name and for each new one: there are enough for both."""
+    instance = sallyport([backend().address], start=False)
+    address = instance.config["pools"]["back"]["servers"][0]
+
+    def renamed(turn):
+        words = copy.deepcopy(instance.config)
+        # The one that answers comes first; who asks twice would go to the next.
+        words["pools"]["back"]["servers"] = [
+            {"name": f"{turn}-{i}", "address": address} for i in range(3000)]
+        return words
+    instance.configure(renamed(0))
+    instance.start()
+    for turn in range(1, 5):
+        assert instance.reload(renamed(turn)) == "done"
+    with tlsclient.tcp(instance.port) as client:
+        ask(client)

@@ -1,11 +1,12 @@
 """A stream that was cut off is never passed on as a complete one."""
 
+import signal
 import socket
 import ssl
 
 import pytest
 
-from support import backends
+from support import backends, processes
 from support.backends import TRUNCATED, collect, read_exactly
 from support.tlsclient import Wire, context, server_context, tcp
 
@@ -121,3 +122,20 @@ def test_a_tls_backend_without_close_notify_is_no_clean_end(sallyport, backend, 
         with pytest.raises((ssl.SSLError, ConnectionResetError)):
             read(10)
     assert instance.wait_record()["cause"] == "server_truncated"
+
+
+@pytest.mark.parametrize("how", ["worker killed", "stopped at once"])
+def test_plaintext_cut_off_by_the_end_of_a_process_is_no_end_of_stream(sallyport, backend, how):
+    server = backend(collect)
+    instance = sallyport([server.address])
+    with tcp(instance.port) as client:
+        client.sendall(b"half of it")
+        instance.wait_metric(len(b"half of it"), "server_sent_bytes_total")
+        if how == "worker killed":
+            instance.expect_noise = (r"killed by SIGKILL",)
+            processes.kill(instance.workers()[0])
+        else:
+            instance.signal(signal.SIGINT)
+        assert isinstance(server.error(), ConnectionResetError)
+        with pytest.raises(ConnectionResetError):
+            client.recv(10)

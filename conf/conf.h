@@ -16,7 +16,9 @@ enum {
 	CONF_MAX_ADDRESSES = 16,       /* of one listener */
 	CONF_MAX_CERTIFICATES = 10000, /* entries of one listener; a folder holds any number */
 	CONF_MAX_POOLS = 1024,
-	CONF_MAX_SERVERS = 4096, /* of all pools together */
+	CONF_MAX_SERVERS = 4096,    /* of all pools together */
+	CONF_MAX_ROUTES = 20000,    /* of one listener */
+	CONF_MAX_ROUTE_WORDS = 256, /* hosts, methods, headers, networks of one route, each */
 	CONF_MAX_WORKERS = 256,
 	CONF_MAX_NAME = 128,	  /* bytes of the name of a listener, pool or server */
 	CONF_MAX_TEXT = 16 << 20, /* bytes of a configuration, as given and as canonical text */
@@ -53,6 +55,102 @@ struct conf_tls {
 	const char *pointer;
 };
 
+/* A network in CIDR notation; a plain address is one of all bits. */
+struct conf_network {
+	uint8_t family; /* AF_INET or AF_INET6 */
+	uint8_t bits;
+	uint8_t bytes[16]; /* those past `bits` are 0; IPv4 takes the first four */
+};
+
+/* A header field that is set or added. */
+struct conf_field {
+	const char *name;
+	const char *value;
+};
+
+/* A header field that a request must have: with this value, or, NULL, with any. */
+struct conf_field_match {
+	const char *name;
+	const char *value;
+	bool present; /* true where `value` is NULL */
+};
+
+/* What is done to the fields of a head: first `remove`, then `set`, then `add`. */
+struct conf_edits {
+	const char *const *remove;
+	size_t num_remove;
+	const struct conf_field *set;
+	size_t num_set;
+	const struct conf_field *add;
+	size_t num_add;
+};
+
+/* Where a client is sent instead. */
+struct conf_redirect {
+	const char *location; /* "https": the same place by HTTPS. An origin without a path: the
+				 same path there. Else as it is */
+	unsigned status;      /* 301, 302, 303, 307, 308 */
+};
+
+/* An answer made here. */
+struct conf_respond {
+	unsigned status; /* 200 to 599 */
+	const char *body;
+	const struct conf_field *headers;
+	size_t num_headers;
+};
+
+/* Strict-Transport-Security (RFC 6797). */
+struct conf_hsts {
+	int64_t max_age_ns;
+	bool include_subdomains, preload;
+};
+
+/* Which requests, and what becomes of them. */
+struct conf_route {
+	const char *const *hosts; /* "a.example" or "*.example", lower case; none: any */
+	size_t num_hosts;
+	const char *path;	 /* the whole path, or NULL */
+	const char *path_prefix; /* its beginning, or NULL; not both */
+	const char *const *methods;
+	size_t num_methods; /* 0: any */
+	const struct conf_field_match *headers;
+	size_t num_headers;
+	const struct conf_network *source; /* of the client's address */
+	size_t num_source;		   /* 0: any */
+	/* Exactly one of: */
+	size_t pool; /* CONF_NO_POOL: none */
+	const struct conf_redirect *redirect;
+	const struct conf_respond *respond;
+	const char *strip_prefix; /* taken off the path before it is forwarded; or NULL */
+	struct conf_edits request_headers, response_headers;
+	const struct conf_hsts *hsts; /* or NULL */
+	const char *pointer;
+};
+
+#define CONF_NO_POOL SIZE_MAX
+
+enum conf_slashes { CONF_SLASHES_KEEP, CONF_SLASHES_REJECT };
+
+/* Which fields tell the backend who the client is. */
+enum conf_forwarded {
+	CONF_FORWARDED_X,   /* X-Forwarded-* */
+	CONF_FORWARDED_RFC, /* Forwarded, RFC 7239 */
+	CONF_FORWARDED_BOTH,
+	CONF_FORWARDED_NONE,
+};
+
+/* HTTP as a listener speaks it. */
+struct conf_http {
+	uint64_t max_header_size;
+	unsigned max_headers;
+	uint64_t max_body_size;		      /* 0: no limit */
+	uint64_t max_requests_per_connection; /* 0: no limit */
+	enum conf_slashes escaped_slashes;
+	enum conf_forwarded forwarded;
+	const char *server_header; /* value of Server in every response; NULL: the backend's */
+};
+
 enum conf_mode { CONF_MODE_HTTP, CONF_MODE_TCP };
 
 struct conf_listener {
@@ -61,10 +159,22 @@ struct conf_listener {
 	size_t num_addresses;
 	enum conf_mode mode;
 	const struct conf_tls *tls; /* NULL: plaintext */
-	size_t pool;		    /* index in conf.pools */
+	/* Index in conf.pools. Mode tcp always has one. In mode http it stands for one route that
+	 * matches everything, which is then in `routes`. CONF_NO_POOL: not given. */
+	size_t pool;
+	const struct conf_route *routes; /* mode http: one or more */
+	size_t num_routes;
+	const struct conf_network *trusted_proxies;
+	size_t num_trusted_proxies;
+	struct conf_http http;
 	struct {
 		int64_t handshake_ns;
 		int64_t idle_ns;
+		int64_t request_header_ns; /* whole time */
+		int64_t request_body_ns;   /* between bytes */
+		int64_t keepalive_ns;
+		int64_t response_write_ns; /* without progress */
+		uint64_t minimum_rate;	   /* bytes per second of a body; 0: no limit */
 	} timeouts;
 	const char *pointer;
 };
@@ -83,7 +193,7 @@ struct conf_server {
 	unsigned weight; /* 1 to 256 */
 };
 
-enum conf_balance { CONF_BALANCE_ROUND_ROBIN };
+enum conf_balance { CONF_BALANCE_LEAST_REQUESTS, CONF_BALANCE_ROUND_ROBIN };
 
 struct conf_pool {
 	const char *name;
@@ -92,8 +202,11 @@ struct conf_pool {
 	enum conf_balance balance;
 	const struct conf_pool_tls *tls; /* NULL: plaintext */
 	uint64_t max_connections;	 /* per server, all workers together; 0: no limit */
+	unsigned idle_connections;	 /* kept by one worker; 0: none */
+	int64_t idle_connection_ns;	 /* how long one is kept without use */
 	struct {
 		int64_t connect_ns;
+		int64_t response_header_ns;
 		int64_t idle_ns;
 	} timeouts;
 	const char *pointer;
@@ -105,6 +218,7 @@ struct conf_log {
 	enum conf_log_level level;
 	const char *error;  /* absolute path, or "stderr" or "stdout" */
 	const char *access; /* NULL: none; else absolute path, or "stderr" or "stdout" */
+	enum conf_log_format { CONF_LOG_JSON, CONF_LOG_COMBINED } format; /* of access lines */
 };
 
 struct conf {

@@ -23,7 +23,7 @@ packages=(
 	android-libboringssl-dev libjansson-dev libevent-dev libnghttp2-dev
 	# to test
 	libcriterion-dev clang-format clang-tidy libclang-rt-dev
-	python3 python3-pytest python3-cryptography python3-jsonschema
+	python3 python3-pytest python3-pytest-rerunfailures python3-cryptography python3-jsonschema
 	curl openssl ca-certificates procps
 	# to talk to
 	nginx-light libnginx-mod-stream haproxy hitch nghttp2-client)

@@ -28,6 +28,7 @@ static const struct known knowns[] = {
 	{ SSL_R_WRONG_CURVE, TLS_REASON_NO_SHARED_GROUP },
 	{ SSL_R_NO_COMMON_SIGNATURE_ALGORITHMS, TLS_REASON_NO_SHARED_SIGALG },
 	{ SSL_R_WRONG_SIGNATURE_TYPE, TLS_REASON_NO_SHARED_SIGALG },
+	{ SSL_R_NO_APPLICATION_PROTOCOL, TLS_REASON_NO_PROTOCOL },
 	{ SSL_R_DECODE_ERROR, TLS_REASON_DECODE },
 	{ SSL_R_CLIENTHELLO_PARSE_FAILED, TLS_REASON_DECODE },
 	{ SSL_R_PARSE_TLSEXT, TLS_REASON_DECODE },
@@ -55,6 +56,8 @@ static const char *const reason_words[TLS_REASON_COUNT] = {
 	[TLS_REASON_NO_SHARED_GROUP] = "no key exchange group in common; see groups",
 	[TLS_REASON_NO_SHARED_SIGALG] =
 		"the peer can verify no signature of the certificate's key type",
+	[TLS_REASON_NO_PROTOCOL] =
+		"the client asked (ALPN) for no protocol that this listener speaks",
 	[TLS_REASON_UNRECOGNIZED_NAME] =
 		"no certificate has the name that the client asked for (strict_sni)",
 	[TLS_REASON_DECODE] = "the peer sent a malformed message",

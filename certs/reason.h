@@ -15,6 +15,7 @@
 	TLS_REASON(NO_SHARED_CIPHER, "no_shared_cipher")                 \
 	TLS_REASON(NO_SHARED_GROUP, "no_shared_group")                   \
 	TLS_REASON(NO_SHARED_SIGALG, "no_shared_signature_algorithm")    \
+	TLS_REASON(NO_PROTOCOL, "no_application_protocol")               \
 	TLS_REASON(UNRECOGNIZED_NAME, "unrecognized_name")               \
 	TLS_REASON(DECODE, "decode_error")                               \
 	TLS_REASON(BAD_RECORD, "bad_record")                             \

@@ -228,6 +228,8 @@ static bool server_configure(struct server_tls *s, const struct conf_listener *l
 
 	if (!server_setup(s->ctx, l->tls, &s->policy, why))
 		return false;
+	if (l->mode == CONF_MODE_HTTP)
+		server_setup_http(s->ctx);
 	server_tls_context(l->name, "", context, &len);
 	memcpy(s->context, context, CONTEXT_LEN);
 	SSL_CTX_set_select_certificate_cb(s->ctx, select_certificate);

@@ -188,3 +188,29 @@ bool server_setup(SSL_CTX *ctx, const struct conf_tls *t, struct choose_policy *
 							 sizeof(signing_algorithms) /
 								 sizeof(signing_algorithms[0]));
 }
+
+/* What was meant for another protocol must not be taken for HTTP: no common one is the end of the
+ * handshake (RFC 7301 3.2). */
+static int select_protocol(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
+			   unsigned in_len, void *arg)
+{
+	static const char http11[] = "http/1.1";
+	CBS list, name;
+
+	(void)ssl;
+	(void)arg;
+	CBS_init(&list, in, in_len);
+	while (CBS_get_u8_length_prefixed(&list, &name)) {
+		if (CBS_mem_equal(&name, (const uint8_t *)http11, sizeof(http11) - 1)) {
+			*out = CBS_data(&name);
+			*out_len = (uint8_t)CBS_len(&name);
+			return SSL_TLSEXT_ERR_OK;
+		}
+	}
+	return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+void server_setup_http(SSL_CTX *ctx)
+{
+	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
+}

@@ -68,10 +68,10 @@ static bool tree_dump(struct tree *t, const json_t *root, struct reader *r)
 static bool tree_read(struct tree *t, json_t *root, const struct conf_source *from,
 		      struct problems *why)
 {
-	struct reader r = {
-		.from = from, .why = why, .arena = &t->arena, .conf = &t->conf, .failed = false
-	};
 	size_t errors = why->num_errors;
+	struct reader r = {
+		.from = from, .why = why, .arena = &t->arena, .conf = &t->conf, .errors = errors
+	};
 
 	reader_tree(&r, root);
 	if (!r.failed)

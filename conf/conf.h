@@ -20,6 +20,7 @@ enum {
 	CONF_MAX_ROUTES = 20000,    /* of one listener */
 	CONF_MAX_ROUTE_WORDS = 256, /* hosts, methods, headers, networks of one route, each */
 	CONF_MAX_WORKERS = 256,
+	CONF_MAX_VHOST = 256,	  /* bytes of a route's host */
 	CONF_MAX_NAME = 128,	  /* bytes of the name of a listener, pool or server */
 	CONF_MAX_TEXT = 16 << 20, /* bytes of a configuration, as given and as canonical text */
 };
@@ -90,6 +91,7 @@ struct conf_redirect {
 	const char *location; /* "https": the same place by HTTPS. An origin without a path: the
 				 same path there. Else as it is */
 	unsigned status;      /* 301, 302, 303, 307, 308 */
+	uint16_t port;	      /* of HTTPS, where `location` is "https"; else 0 */
 };
 
 /* An answer made here. */
@@ -287,6 +289,10 @@ struct conf_sidecar {
 	size_t num_backend;
 	const char *mode;  /* NULL: the default */
 	const char *admin; /* NULL: the default; "false": none */
+	/* Addresses, or none, where plaintext HTTP is sent on to HTTPS: to the port of the first
+	 * address of `listen`, or 443 where that has none that can be read. */
+	const char *const *redirect_from;
+	size_t num_redirect_from;
 };
 
 /* conf_sidecar_json returns the configuration that the flags stand for, as indented JSON to be

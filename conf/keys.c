@@ -4,32 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "conf/address.h"
 #include "conf/conf.h"
+#include "conf/keys_parts.h"
 #include "conf/values.h"
 
-#define FIELD(type, member)                                                                \
-	{                                                                                  \
-		offsetof(struct type, member), sizeof(((const struct type *)NULL)->member) \
-	}
-#define KEYS(list) .keys = (list), .num_keys = sizeof(list) / sizeof((list)[0])
-
-enum { KEY_MAX_TOKEN = 64, KEY_MAX_TOKENS = 64, KEY_MAX_LOGIN = 32 };
-
-static const struct key_choice mode_choices[] = {
-	{ "http", CONF_MODE_HTTP },
-	{ "tcp", CONF_MODE_TCP },
-	{ NULL, 0 },
-};
-static const struct key_choice version_choices[] = {
-	{ "1.2", 0x0303 },
-	{ "1.3", 0x0304 },
-	{ NULL, 0 },
-};
-static const struct key_choice balance_choices[] = {
-	{ "round_robin", CONF_BALANCE_ROUND_ROBIN },
-	{ NULL, 0 },
-};
 static const struct key_choice level_choices[] = {
 	{ "error", CONF_LOG_ERROR },
 	{ "warning", CONF_LOG_WARNING },
@@ -37,303 +15,10 @@ static const struct key_choice level_choices[] = {
 	{ "debug", CONF_LOG_DEBUG },
 	{ NULL, 0 },
 };
-
-/* ---- listener */
-
-static const struct key certificate_keys[] = {
-	{ .name = "certificate",
-	  .type = KEY_PATH,
-	  .required = true,
-	  .at = FIELD(conf_certificate, certificate),
-	  .help = "PEM file with the chain, leaf first; without `key` the private key is in it, "
-		  "too. Written as a plain string it may also be a folder of such files" },
-	{ .name = "key",
-	  .type = KEY_PATH,
-	  .at = FIELD(conf_certificate, key),
-	  .fallback_doc = "in the same file",
-	  .help = "PEM file with the private key" },
-};
-static const struct object certificate_object = {
-	.name = "certificate",
-	.help = "A certificate and its key",
-	.size = sizeof(struct conf_certificate),
-	.shorthand = "certificate",
-	.pointer = FIELD(conf_certificate, pointer),
-	KEYS(certificate_keys),
-};
-
-static const struct key tls_keys[] = {
-	{ .name = "certificates",
-	  .type = KEY_OBJECT,
-	  .shape = KEY_LIST,
-	  .required = true,
-	  .max_num = CONF_MAX_CERTIFICATES,
-	  .object = &certificate_object,
-	  .at = FIELD(conf_tls, certificates),
-	  .num = FIELD(conf_tls, num_certificates),
-	  .help = "Where certificates are: PEM files, folders of them, or pairs. Names come from "
-		  "the certificates themselves" },
-	{ .name = "default_certificate",
-	  .type = KEY_PATH,
-	  .fallback_doc = "the first",
-	  .at = FIELD(conf_tls, default_certificate),
-	  .help = "File of the certificate for an unknown or absent name; loaded too where it is not "
-		  "among `certificates`" },
-	{ .name = "strict_sni",
-	  .type = KEY_BOOL,
-	  .fallback = "false",
-	  .at = FIELD(conf_tls, strict_sni),
-	  .help = "Refuse an unknown or absent name with `unrecognized_name`" },
-	{ .name = "min_version",
-	  .type = KEY_CHOICE,
-	  .choices = version_choices,
-	  .fallback = "\"1.2\"",
-	  .at = FIELD(conf_tls, min_version),
-	  .help = "Oldest TLS version offered; nothing older than 1.2 exists" },
-	{ .name = "max_version",
-	  .type = KEY_CHOICE,
-	  .choices = version_choices,
-	  .fallback = "\"1.3\"",
-	  .at = FIELD(conf_tls, max_version),
-	  .help = "Newest TLS version offered" },
-	{ .name = "ciphers",
-	  .type = KEY_CIPHER,
-	  .shape = KEY_JOINED,
-	  .max_num = KEY_MAX_TOKENS,
-	  .fallback = "[\"ECDHE-ECDSA-AES128-GCM-SHA256\", \"ECDHE-RSA-AES128-GCM-SHA256\", "
-		      "\"ECDHE-ECDSA-AES256-GCM-SHA384\", \"ECDHE-RSA-AES256-GCM-SHA384\", "
-		      "\"ECDHE-ECDSA-CHACHA20-POLY1305\", \"ECDHE-RSA-CHACHA20-POLY1305\"]",
-	  .max = KEY_MAX_TOKEN,
-	  .at = FIELD(conf_tls, ciphers),
-	  .help = "Cipher suites of TLS 1.2, in order of preference, by BoringSSL's names; those "
-		  "of TLS 1.3 are not configurable" },
-	{ .name = "groups",
-	  .type = KEY_GROUP,
-	  .shape = KEY_LIST,
-	  .max_num = KEY_MAX_TOKENS,
-	  .fallback = "[\"X25519MLKEM768\", \"X25519\", \"P-256\", \"P-384\"]",
-	  .max = KEY_MAX_TOKEN,
-	  .at = FIELD(conf_tls, groups),
-	  .num = FIELD(conf_tls, num_groups),
-	  .given = FIELD(conf_tls, groups_given),
-	  .help = "Key exchange groups, in order of preference. Of the default, those that the "
-		  "library lacks are left out; one that is configured must be known" },
-};
-static const struct object tls_object = {
-	.name = "tls",
-	.help = "TLS as a listener offers it",
-	.size = sizeof(struct conf_tls),
-	.pointer = FIELD(conf_tls, pointer),
-	KEYS(tls_keys),
-};
-
-static const struct key listener_timeouts_keys[] = {
-	{ .name = "handshake",
-	  .type = KEY_DURATION,
-	  .fallback = "\"10s\"",
-	  .min = 10 * VALUE_MS,
-	  .max = VALUE_HOUR,
-	  .at = FIELD(conf_listener, timeouts.handshake_ns),
-	  .help = "Whole time that a TLS handshake may take" },
-	{ .name = "idle",
-	  .type = KEY_DURATION,
-	  .fallback = "\"10m\"",
-	  .min = 10 * VALUE_MS,
-	  .max = 30 * VALUE_DAY,
-	  .at = FIELD(conf_listener, timeouts.idle_ns),
-	  .help = "How long a connection may be without a byte either way" },
-};
-static const struct object listener_timeouts_object = {
-	.name = "timeouts",
-	.help = "How long a listener waits for its clients",
-	KEYS(listener_timeouts_keys),
-};
-
-static const struct key listener_keys[] = {
-	{ .name = "name",
-	  .type = KEY_NAME,
-	  .max = CONF_MAX_NAME,
-	  .fallback_doc = "the first address",
-	  .at = FIELD(conf_listener, name),
-	  .help = "Name for logs and metrics; unique" },
-	{ .name = "address",
-	  .type = KEY_LISTEN,
-	  .shape = KEY_ONE_OR_LIST,
-	  .required = true,
-	  .max_num = CONF_MAX_ADDRESSES,
-	  .at = FIELD(conf_listener, addresses),
-	  .num = FIELD(conf_listener, num_addresses),
-	  .help = "Where to listen; without host on every address of both families" },
-	{ .name = "mode",
-	  .type = KEY_CHOICE,
-	  .choices = mode_choices,
-	  .fallback = "\"http\"",
-	  .at = FIELD(conf_listener, mode),
-	  .help = "What is spoken inside TLS; `tcp` relays bytes as they are" },
-	{ .name = "tls",
-	  .type = KEY_OBJECT,
-	  .shape = KEY_OPTIONAL,
-	  .object = &tls_object,
-	  .fallback_doc = "none, plaintext",
-	  .at = FIELD(conf_listener, tls),
-	  .help = "TLS of this listener" },
-	{ .name = "pool",
-	  .type = KEY_POOL,
-	  .required = true,
-	  .max = CONF_MAX_NAME,
-	  .at = FIELD(conf_listener, pool),
-	  .help = "Name of the pool that everything goes to" },
-	{ .name = "timeouts",
-	  .type = KEY_OBJECT,
-	  .object = &listener_timeouts_object,
-	  .help = "How long to wait for clients" },
-};
-static const struct object listener_object = {
-	.name = "listener",
-	.help = "Where clients connect to, and what is done with them",
-	.size = sizeof(struct conf_listener),
-	.pointer = FIELD(conf_listener, pointer),
-	KEYS(listener_keys),
-};
-
-/* ---- pool */
-
-static const struct key server_keys[] = {
-	{ .name = "address",
-	  .type = KEY_CONNECT,
-	  .required = true,
-	  .at = FIELD(conf_server, address),
-	  .help = "Where the server listens" },
-	{ .name = "weight",
-	  .type = KEY_COUNT,
-	  .min = 1,
-	  .max = 256,
-	  .fallback = "1",
-	  .at = FIELD(conf_server, weight),
-	  .help = "Its share, against the others' weights" },
-	{ .name = "name",
-	  .type = KEY_NAME,
-	  .max = CONF_MAX_NAME,
-	  .fallback_doc = "the address",
-	  .at = FIELD(conf_server, name),
-	  .help = "Name for logs and metrics; unique in the pool" },
-};
-static const struct object server_object = {
-	.name = "server",
-	.help = "One server of a pool",
-	.size = sizeof(struct conf_server),
-	.shorthand = "address",
-	KEYS(server_keys),
-};
-
-static const struct key pool_tls_keys[] = {
-	{ .name = "verify",
-	  .type = KEY_BOOL,
-	  .fallback = "true",
-	  .at = FIELD(conf_pool_tls, verify),
-	  .help = "Check the server's chain and name; `false` leaves the connection open to "
-		  "whoever can stand in between" },
-	{ .name = "ca",
-	  .type = KEY_PATH,
-	  .fallback_doc = "the system's",
-	  .at = FIELD(conf_pool_tls, ca),
-	  .help = "PEM file with the roots that are trusted" },
-	{ .name = "server_name",
-	  .type = KEY_HOST,
-	  .max = ADDRESS_MAX_HOST,
-	  .fallback_doc = "the server's host",
-	  .at = FIELD(conf_pool_tls, server_name),
-	  .help = "Name to ask for and to find in the certificate" },
-	{ .name = "min_version",
-	  .type = KEY_CHOICE,
-	  .choices = version_choices,
-	  .fallback = "\"1.2\"",
-	  .at = FIELD(conf_pool_tls, min_version),
-	  .help = "Oldest TLS version accepted" },
-};
-static const struct object pool_tls_object = {
-	.name = "tls",
-	.help = "TLS towards the servers of a pool",
-	.size = sizeof(struct conf_pool_tls),
-	KEYS(pool_tls_keys),
-};
-
-static const struct key pool_connections_keys[] = {
-	{ .name = "max",
-	  .type = KEY_COUNT,
-	  .min = 0,
-	  .max = 10000000,
-	  .fallback = "0",
-	  .at = FIELD(conf_pool, max_connections),
-	  .help = "Most connections to one server, of all workers together; 0: no limit" },
-};
-static const struct object pool_connections_object = {
-	.name = "connections",
-	.help = "Bounds on connections to servers",
-	KEYS(pool_connections_keys),
-};
-
-static const struct key pool_timeouts_keys[] = {
-	{ .name = "connect",
-	  .type = KEY_DURATION,
-	  .fallback = "\"3s\"",
-	  .min = 10 * VALUE_MS,
-	  .max = VALUE_HOUR,
-	  .at = FIELD(conf_pool, timeouts.connect_ns),
-	  .help = "How long connecting to one server may take" },
-	{ .name = "idle",
-	  .type = KEY_DURATION,
-	  .fallback = "\"60s\"",
-	  .min = 10 * VALUE_MS,
-	  .max = 30 * VALUE_DAY,
-	  .at = FIELD(conf_pool, timeouts.idle_ns),
-	  .help = "How long a connection to a server may be without use" },
-};
-static const struct object pool_timeouts_object = {
-	.name = "timeouts",
-	.help = "How long a pool waits for its servers",
-	KEYS(pool_timeouts_keys),
-};
-
-static const struct key pool_keys[] = {
-	{ .name = "servers",
-	  .type = KEY_OBJECT,
-	  .shape = KEY_LIST,
-	  .required = true,
-	  .max_num = CONF_MAX_SERVERS,
-	  .object = &server_object,
-	  .at = FIELD(conf_pool, servers),
-	  .num = FIELD(conf_pool, num_servers),
-	  .help = "The servers; a plain string is an address" },
-	{ .name = "balance",
-	  .type = KEY_CHOICE,
-	  .choices = balance_choices,
-	  .fallback = "\"round_robin\"",
-	  .at = FIELD(conf_pool, balance),
-	  .help = "How a server is chosen" },
-	{ .name = "tls",
-	  .type = KEY_OBJECT,
-	  .shape = KEY_OPTIONAL,
-	  .object = &pool_tls_object,
-	  .fallback_doc = "none, plaintext",
-	  .at = FIELD(conf_pool, tls),
-	  .help = "TLS towards the servers" },
-	{ .name = "connections",
-	  .type = KEY_OBJECT,
-	  .object = &pool_connections_object,
-	  .help = "Bounds on connections" },
-	{ .name = "timeouts",
-	  .type = KEY_OBJECT,
-	  .object = &pool_timeouts_object,
-	  .help = "How long to wait for servers" },
-};
-static const struct object pool_object = {
-	.name = "pool",
-	.help = "Servers that do the same work",
-	.size = sizeof(struct conf_pool),
-	.pointer = FIELD(conf_pool, pointer),
-	.map_name = FIELD(conf_pool, name),
-	KEYS(pool_keys),
+static const struct key_choice format_choices[] = {
+	{ "json", CONF_LOG_JSON },
+	{ "combined", CONF_LOG_COMBINED },
+	{ NULL, 0 },
 };
 
 /* ---- top level */
@@ -367,10 +52,16 @@ static const struct key access_keys[] = {
 	  .fallback = "\"stdout\"",
 	  .at = FIELD(conf, log.access),
 	  .help = "Where access lines go" },
+	{ .name = "format",
+	  .type = KEY_CHOICE,
+	  .choices = format_choices,
+	  .fallback = "\"json\"",
+	  .at = FIELD(conf, log.format),
+	  .help = "How a line looks: an object, or the combined format of web servers" },
 };
 static const struct object access_object = {
 	.name = "access",
-	.help = "The access log: a line for each connection",
+	.help = "The access log: a line for each request, or connection",
 	KEYS(access_keys),
 };
 
@@ -492,6 +183,8 @@ static const struct object root_object = {
 #define PRINTABLE_PATTERN "[^\\u0000-\\u001f\\u007f-\\u009f]+"
 #define PORT_PATTERN ":[1-9][0-9]{0,4}"
 
+#define TOKEN_PATTERN "[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+
 /* What is true of every key of a type. */
 static const struct {
 	const char *expects; /* NULL: made from the key's range or choices */
@@ -499,6 +192,7 @@ static const struct {
 	bool is_text;
 } key_types[KEY_TYPES] = {
 	[KEY_BOOL] = { "true or false", NULL, false },
+	[KEY_TRUE] = { "true", NULL, false },
 	[KEY_COUNT] = { NULL, NULL, false },
 	[KEY_DURATION] = { "a duration such as \"30s\"", "[0-9]+(ms|s|m|h|d)", true },
 	[KEY_CHOICE] = { NULL, NULL, true },
@@ -515,6 +209,20 @@ static const struct {
 	[KEY_CONNECT] = { "an address such as \"10.0.0.1:8080\" or \"unix:/run/app.sock\"",
 			  "(" HOST_PATTERN PORT_PATTERN "|unix:[^@].*)", true },
 	[KEY_POOL] = { "the name of a pool", "[^$].*", true },
+	[KEY_SIZE] = { "a size such as \"64KiB\"", "[0-9]+(KiB|MiB|GiB)?", true },
+	[KEY_CODE] = { NULL, NULL, false },
+	[KEY_NETWORK] = { "a network such as \"10.0.0.0/8\"", "[0-9A-Fa-f.:]+(/[0-9]{1,3})?",
+			  true },
+	[KEY_VHOST] = { "a host such as \"a.example\" or \"*.example\"",
+			"(([*]\\.)?[A-Za-z0-9_.-]+|\\[[0-9A-Fa-f.:]+\\])", true },
+	[KEY_URL_PATH] = { "a path such as \"/api/\"", "/([!\"$-.0->@-Z^_-~/]|\\[|\\])*", true },
+	[KEY_METHOD] = { "a method such as \"GET\"", "[A-Z0-9!#$%&'*+.^_`|~-]+", true },
+	[KEY_FIELD] = { "the name of a header field", TOKEN_PATTERN, true },
+	[KEY_EDITED] = { "the name of a header field", TOKEN_PATTERN, true },
+	[KEY_FIELD_VALUE] = { "the value of a header field", "([^\\u0000-\\u001f\\u007f-\\u009f]*)",
+			      true },
+	[KEY_LOCATION] = { "\"https\", a URL or a path", "(https|/[!-~]*|https?://[!-~]+)", true },
+	[KEY_BODY] = { "a text", "[^\\u0000]*", true },
 	[KEY_OBJECT] = { "an object", NULL, false },
 };
 
@@ -547,9 +255,43 @@ const char *key_pattern(enum key_type type)
 	return key_types[type].pattern;
 }
 
+bool key_is_number(enum key_type type)
+{
+	return type == KEY_COUNT || type == KEY_CHOICE || type == KEY_DURATION ||
+	       type == KEY_SIZE || type == KEY_CODE;
+}
+
+bool key_is_set(enum key_type type)
+{
+	return type == KEY_CIPHER || type == KEY_GROUP || type == KEY_METHOD || type == KEY_VHOST ||
+	       type == KEY_EDITED;
+}
+
+size_t key_value_size(const struct key *k)
+{
+	if (k->type == KEY_OBJECT)
+		return k->object->size;
+	if (k->type == KEY_LISTEN || k->type == KEY_CONNECT)
+		return sizeof(struct conf_address);
+	return k->type == KEY_NETWORK ? sizeof(struct conf_network) : sizeof(const char *);
+}
+
 size_t key_max_text(const struct key *k)
 {
-	return k->type != KEY_DURATION && k->max > 0 ? (size_t)k->max : VALUE_MAX - 1;
+	return !key_is_number(k->type) && k->max > 0 ? (size_t)k->max : VALUE_MAX - 1;
+}
+
+const char *key_names(const char *const *names, char *out, size_t len)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; names[i] != NULL && n < len; i++) {
+		const char *glue = i == 0 ? "" : names[i + 1] == NULL ? " or " : ", ";
+
+		n += (size_t)snprintf(out + n, len - n, "%s\"%s\"", glue, names[i]);
+	}
+	return out;
 }
 
 static void key_expects_choice(const struct key *k, char *out, size_t len)
@@ -558,8 +300,9 @@ static void key_expects_choice(const struct key *k, char *out, size_t len)
 
 	for (const struct key_choice *c = k->choices; c->name != NULL && n < len; c++) {
 		const char *glue = c == k->choices ? "" : c[1].name == NULL ? " or " : ", ";
+		const char *quote = k->type == KEY_CODE ? "" : "\"";
 
-		n += (size_t)snprintf(out + n, len - n, "%s\"%s\"", glue, c->name);
+		n += (size_t)snprintf(out + n, len - n, "%s%s%s%s", glue, quote, c->name, quote);
 	}
 }
 
@@ -568,8 +311,10 @@ static void key_expects_one(const struct key *k, char *out, size_t len)
 	if (k->type == KEY_COUNT)
 		(void)snprintf(out, len, "a whole number from %" PRId64 " to %" PRId64, k->min,
 			       k->max);
-	else if (k->type == KEY_CHOICE)
+	else if (k->choices != NULL)
 		key_expects_choice(k, out, len);
+	else if (k->type == KEY_OBJECT && k->object->only_shorthand)
+		key_expects_one(key_find(k->object, k->object->shorthand), out, len);
 	else if (k->type == KEY_OBJECT && k->object->shorthand != NULL)
 		(void)snprintf(out, len, "a string or an object");
 	else

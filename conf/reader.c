@@ -116,3 +116,18 @@ char *reader_copy(struct reader *r, struct span s)
 		r->failed = true;
 	return p;
 }
+
+void *reader_scratch(struct reader *r, size_t num, size_t size)
+{
+	void *p = NULL;
+	size_t n;
+
+	if (!size_mul(&n, num, size) || (p = r->arena->malloc_fn(n == 0 ? 1 : n)) == NULL)
+		r->failed = true;
+	return p;
+}
+
+void reader_scratch_free(struct reader *r, void *p)
+{
+	r->arena->free_fn(p);
+}

@@ -299,4 +299,6 @@ void reader_check(struct reader *r)
 		check_tls(r, listeners[i].tls);
 	check_pool_names(r);
 	check_pools(r, pools);
+	for (size_t i = 0; i < r->conf->num_listeners; i++)
+		reader_check_routes(r, &listeners[i]);
 }

@@ -38,31 +38,6 @@ static void read_value(struct reader *r, const struct key *k, json_t *json, void
 
 /* ---- lists */
 
-static size_t value_size(const struct key *k)
-{
-	if (k->type == KEY_OBJECT)
-		return k->object->size;
-	return key_is_text(k->type) && k->type != KEY_LISTEN && k->type != KEY_CONNECT
-		       ? sizeof(const char *)
-		       : sizeof(struct conf_address);
-}
-
-static void refuse_twice(struct reader *r, const char *const *list, size_t num)
-{
-	for (size_t i = 1; i < num; i++) {
-		for (size_t j = 0; j < i; j++) {
-			size_t back;
-
-			if (list[i] == NULL || list[j] == NULL || strcmp(list[i], list[j]) != 0)
-				continue;
-			back = reader_enter_index(r, i);
-			reader_error(r, "\"%s\" is there twice: remove one", list[i]);
-			reader_leave(r, back);
-			break;
-		}
-	}
-}
-
 static const char *join(struct reader *r, const char *const *list, size_t num)
 {
 	size_t len = 0;
@@ -93,7 +68,7 @@ static void *list_room(struct reader *r, const struct key *k, size_t *num)
 		reader_error(r, "has %zu entries: at most %zu are allowed", *num, k->max_num);
 		*num = k->max_num;
 	}
-	return *num == 0 ? NULL : reader_alloc(r, *num, value_size(k));
+	return *num == 0 ? NULL : reader_alloc(r, *num, key_value_size(k));
 }
 
 static void read_list(struct reader *r, const struct key *k, json_t *json, void *base)
@@ -106,12 +81,12 @@ static void read_list(struct reader *r, const struct key *k, json_t *json, void 
 		reader_wrong_type(r, k, false, json);
 		return;
 	}
-	if (num == 0)
+	if (num == 0 && !k->may_be_empty)
 		reader_error(r, "is empty: give at least one");
 	if ((list = list_room(r, k, &num)) == NULL)
 		return;
 	for (size_t i = 0; i < num; i++) {
-		void *to = (char *)list + i * value_size(k);
+		void *to = (char *)list + i * key_value_size(k);
 
 		if (!is_array) {
 			read_value(r, k, json, to);
@@ -121,8 +96,8 @@ static void read_list(struct reader *r, const struct key *k, json_t *json, void 
 		read_value(r, k, json_array_get(json, i), to);
 		reader_leave(r, back);
 	}
-	if (k->type == KEY_CIPHER || k->type == KEY_GROUP)
-		refuse_twice(r, list, num);
+	if (key_is_set(k->type))
+		reader_twice(r, list, num, false, k->type == KEY_EDITED);
 	if (k->shape == KEY_JOINED) {
 		store_pointer(field_at(base, k->at), join(r, list, num));
 		return;
@@ -131,9 +106,10 @@ static void read_list(struct reader *r, const struct key *k, json_t *json, void 
 	memcpy(field_at(base, k->num), &num, sizeof(num));
 }
 
-static void check_map_name(struct reader *r, const char *name)
+static void check_map_name(struct reader *r, enum key_type type, const char *name)
 {
 	size_t len = strlen(name);
+	char text[VALUE_MAX];
 
 	if (len == 0)
 		reader_error(r, "the name is empty: give it one");
@@ -145,6 +121,8 @@ static void check_map_name(struct reader *r, const char *name)
 				"\"$comment\" do");
 	else if (!value_printable(span_str(name)))
 		reader_error(r, "the name contains a control character: remove it");
+	else
+		(void)reader_web(r, type, memcpy(text, name, len + 1));
 }
 
 /* Removes "$schema" and "$comment" from `json`, after a look at them. */
@@ -170,6 +148,21 @@ static void drop_annotations(struct reader *r, json_t *json)
 	}
 }
 
+/* Names of header fields differ by more than case. */
+static void check_map_names(struct reader *r, const struct key *k, char *list, size_t num)
+{
+	const char **names;
+
+	if (k->object->map_type == KEY_NAME || num < 2 ||
+	    (names = reader_scratch(r, num, sizeof(*names))) == NULL)
+		return;
+	for (size_t i = 0; i < num; i++)
+		memcpy(&names[i], field_at(list + i * key_value_size(k), k->object->map_name),
+		       sizeof(names[i]));
+	reader_twice(r, names, num, true, true);
+	reader_scratch_free(r, names);
+}
+
 static void read_map(struct reader *r, const struct key *k, json_t *json, void *base)
 {
 	size_t num, i = 0, back;
@@ -186,16 +179,17 @@ static void read_map(struct reader *r, const struct key *k, json_t *json, void *
 	if ((list = list_room(r, k, &num)) == NULL)
 		return;
 	json_object_foreach(json, name, value) {
-		void *to = list + i * value_size(k);
+		void *to = list + i * key_value_size(k);
 
 		if (i++ == num)
 			break;
 		back = reader_enter(r, name);
-		check_map_name(r, name);
+		check_map_name(r, k->object->map_type, name);
 		store_pointer(field_at(to, k->object->map_name), reader_copy(r, span_str(name)));
 		read_object(r, k->object, value, to);
 		reader_leave(r, back);
 	}
+	check_map_names(r, k, list, num);
 	store_pointer(field_at(base, k->at), list);
 	memcpy(field_at(base, k->num), &num, sizeof(num));
 }
@@ -217,7 +211,7 @@ static void read_present(struct reader *r, const struct key *k, json_t *json, vo
 		else if (k->or_false && !json_is_object(json))
 			reader_wrong_type(r, k, true, json);
 		else
-			read_object(r, k->object, json, base);
+			read_object(r, k->object, json, to);
 		break;
 	case KEY_OPTIONAL: {
 		void *object = reader_alloc(r, 1, k->object->size);
@@ -238,6 +232,7 @@ static void read_present(struct reader *r, const struct key *k, json_t *json, vo
 
 static void read_absent(struct reader *r, const struct key *k, void *base)
 {
+	static const size_t none = CONF_NO_POOL;
 	char expects[READER_EXPECTS];
 	json_t *json;
 
@@ -249,9 +244,11 @@ static void read_absent(struct reader *r, const struct key *k, void *base)
 	}
 	if (k->type == KEY_OBJECT && k->shape == KEY_ONE) {
 		for (size_t i = 0; i < k->object->num_keys; i++)
-			read_absent(r, &k->object->keys[i], base);
+			read_absent(r, &k->object->keys[i], field_at(base, k->at));
 		return;
 	}
+	if (k->type == KEY_POOL)
+		memcpy(field_at(base, k->at), &none, sizeof(none));
 	if (k->fallback == NULL)
 		return;
 	if ((json = json_loads(k->fallback, JSON_DECODE_ANY, NULL)) == NULL) {
@@ -318,6 +315,7 @@ static void read_members(struct reader *r, const struct object *o, json_t *json,
 		read_present(r, k, value, base);
 		reader_leave(r, back);
 	}
+	reader_members(r, o, json);
 }
 
 static void read_object(struct reader *r, const struct object *o, json_t *json, void *base)
@@ -326,10 +324,12 @@ static void read_object(struct reader *r, const struct object *o, json_t *json, 
 
 	if (o->pointer.size > 0)
 		store_pointer(field_at(base, o->pointer), reader_copy(r, span_str(r->pointer)));
-	if (json_is_object(json))
+	if (json_is_object(json) && !o->only_shorthand)
 		read_members(r, o, json, base);
 	else if (o->shorthand != NULL && json_is_string(json))
 		read_shorthand(r, o, json, base);
+	else if (o->only_shorthand)
+		reader_wrong_type(r, key_find(o, o->shorthand), true, json);
 	else
 		reader_error(r, "expected %s, got %s",
 			     o->shorthand == NULL ? "an object" : "a string or an object",

@@ -7,6 +7,7 @@
 
 #include "conf/address.h"
 #include "conf/must.h"
+#include "conf/network.h"
 #include "conf/suggest.h"
 #include "conf/values.h"
 
@@ -83,6 +84,12 @@ static bool set_string(struct reader *r, json_t *json, struct span now)
 	return false;
 }
 
+/* Numbers have an error of their own for an empty text. */
+static bool may_be_empty(enum key_type type)
+{
+	return key_is_number(type) || type == KEY_FIELD_VALUE || type == KEY_BODY;
+}
+
 /* The text of `json` with variables expanded, in `out` (VALUE_MAX bytes). */
 static bool read_text(struct reader *r, const struct key *k, json_t *json, char *out, size_t *len)
 {
@@ -102,7 +109,7 @@ static bool read_text(struct reader *r, const struct key *k, json_t *json, char 
 		reader_error(r, "a variable in it does not hold UTF-8 text: set it to UTF-8 text");
 		return false;
 	}
-	if (*len == 0 && k->type != KEY_CHOICE && k->type != KEY_DURATION) {
+	if (*len == 0 && !may_be_empty(k->type)) {
 		char expects[READER_EXPECTS];
 
 		reader_error(r, "is empty: expected %s",
@@ -114,7 +121,8 @@ static bool read_text(struct reader *r, const struct key *k, json_t *json, char 
 			     key_max_text(k));
 		return false;
 	}
-	if (!value_printable(span_of(out, *len))) {
+	if (k->type == KEY_BODY ? memchr(out, '\0', *len) != NULL
+				: !value_printable(span_of(out, *len))) {
 		reader_error(r, "contains a control character: remove it");
 		return false;
 	}
@@ -176,7 +184,7 @@ static bool shape_string(struct reader *r, const struct key *k, char s[VALUE_MAX
 	case KEY_GROUP:
 		return shape_token(r, k, s, UPPER LOWER DIGIT "-");
 	default:
-		return true;
+		return reader_web(r, k->type, s);
 	}
 }
 
@@ -215,29 +223,50 @@ static void read_choice(struct reader *r, const struct key *k, json_t *json, voi
 		     key_expects(k, true, expects, sizeof(expects)));
 }
 
-static void read_duration(struct reader *r, const struct key *k, json_t *json, void *to)
+/* A number with a unit. */
+static void read_measure(struct reader *r, const struct key *k, json_t *json, void *to)
 {
+	bool time = k->type == KEY_DURATION;
+	void (*say)(int64_t, char *, size_t) = time ? value_duration_text : value_size_text;
 	char text[VALUE_MAX], quote[VALUE_QUOTE], low[32], high[32], expects[READER_EXPECTS];
 	size_t len;
-	int64_t ns;
+	int64_t number;
 
 	if (!read_text(r, k, json, text, &len))
 		return;
-	if (!value_duration(span_of(text, len), &ns)) {
-		reader_error(r, "\"%s\" is not %s; units are ms, s, m, h, d",
+	if (!(time ? value_duration : value_size)(span_of(text, len), &number)) {
+		reader_error(r, "\"%s\" is not %s; units are %s",
 			     value_quote(span_of(text, len), quote),
-			     key_expects(k, true, expects, sizeof(expects)));
+			     key_expects(k, true, expects, sizeof(expects)),
+			     time ? "ms, s, m, h, d" : "KiB, MiB, GiB or none for bytes");
 		return;
 	}
-	if (ns < k->min || ns > k->max) {
-		value_duration_text(k->min, low, sizeof(low));
-		value_duration_text(k->max, high, sizeof(high));
+	if (number < k->min || number > k->max) {
+		say(k->min, low, sizeof(low));
+		say(k->max, high, sizeof(high));
 		reader_error(r, "\"%s\" is out of range: expected \"%s\" to \"%s\"",
 			     value_quote(span_of(text, len), quote), low, high);
 		return;
 	}
 	if (set_string(r, json, span_of(text, len)))
-		memcpy(to, &ns, sizeof(ns));
+		store_unsigned(to, k->at.size, (uint64_t)number);
+}
+
+static void read_network(struct reader *r, const struct key *k, json_t *json, void *to)
+{
+	char text[VALUE_MAX], canonical[NETWORK_MAX_TEXT], why[256];
+	struct conf_network n;
+	size_t len;
+
+	if (!read_text(r, k, json, text, &len))
+		return;
+	if (!network_read(span_of(text, len), &n, why, sizeof(why))) {
+		reader_error(r, "%s", why);
+		return;
+	}
+	network_text(&n, canonical);
+	if (set_string(r, json, span_str(canonical)))
+		memcpy(to, &n, sizeof(n));
 }
 
 static void read_address(struct reader *r, const struct key *k, json_t *json, void *to)
@@ -296,11 +325,24 @@ static void read_count(struct reader *r, const struct key *k, const json_t *json
 		store_unsigned(to, k->at.size, (uint64_t)value);
 }
 
+static void read_code(struct reader *r, const struct key *k, const json_t *json, void *to)
+{
+	json_int_t value = json_integer_value(json);
+
+	for (const struct key_choice *c = k->choices; c->name != NULL; c++) {
+		if (!json_is_integer(json) || value != (json_int_t)c->value)
+			continue;
+		store_unsigned(to, k->at.size, c->value);
+		return;
+	}
+	reader_wrong_type(r, k, true, json);
+}
+
 static void read_bool(struct reader *r, const struct key *k, const json_t *json, void *to)
 {
 	bool value = json_is_true(json);
 
-	if (json_is_boolean(json))
+	if (k->type == KEY_BOOL ? json_is_boolean(json) : value)
 		memcpy(to, &value, sizeof(value));
 	else
 		reader_wrong_type(r, k, true, json);
@@ -312,13 +354,21 @@ void reader_value(struct reader *r, const struct key *k, json_t *json, void *to)
 
 	switch (k->type) {
 	case KEY_BOOL:
+	case KEY_TRUE:
 		read_bool(r, k, json, to);
 		break;
 	case KEY_COUNT:
 		read_count(r, k, json, to);
 		break;
 	case KEY_DURATION:
-		read_duration(r, k, json, to);
+	case KEY_SIZE:
+		read_measure(r, k, json, to);
+		break;
+	case KEY_CODE:
+		read_code(r, k, json, to);
+		break;
+	case KEY_NETWORK:
+		read_network(r, k, json, to);
 		break;
 	case KEY_CHOICE:
 		read_choice(r, k, json, to);

@@ -21,6 +21,9 @@ static const char reference_head[] =
 	"`\"2d\"`.\n"
 	"- An address is `\"host:port\"`, `\"[::1]:443\"`, `\":443\"` (every address of both "
 	"families, only to listen on) or `\"unix:/run/app.sock\"`.\n"
+	"- A size is a whole number of bytes, or one with a unit: `\"512\"` `\"64KiB\"` "
+	"`\"10MiB\"` `\"1GiB\"`. A network is `\"10.0.0.0/8\"`, `\"2001:db8::/32\"` or one "
+	"address.\n"
 	"- A relative path is taken from the folder of the configuration file.\n"
 	"- `${NAME}` in a string is replaced by that environment variable, `${NAME:-default}` by "
 	"the default where it is unset or empty; unset without a default is an error. `$${` "
@@ -38,6 +41,18 @@ static void reference_default(FILE *out, const struct key *k)
 		(void)fputs(k->fallback_doc, out);
 }
 
+static void reference_group(FILE *out, const char *what, const char *const *names)
+{
+	(void)fputs(what, out);
+	for (size_t i = 0; names[i] != NULL; i++)
+		(void)fprintf(out, "%s`%s`",
+			      i == 0		     ? ""
+			      : names[i + 1] == NULL ? " or "
+						     : ", ",
+			      names[i]);
+	(void)fputs(".", out);
+}
+
 static void reference_key(FILE *out, const struct key *k)
 {
 	char expects[REFERENCE_TEXT];
@@ -45,7 +60,12 @@ static void reference_key(FILE *out, const struct key *k)
 	(void)fprintf(out, "| `%s` | %s | ", k->name,
 		      key_expects(k, false, expects, sizeof(expects)));
 	reference_default(out, k);
-	(void)fprintf(out, " | %s | %s. |\n", k->at_start ? "at start" : "by reload", k->help);
+	(void)fprintf(out, " | %s | %s.", k->at_start ? "at start" : "by reload", k->help);
+	if (k->in_mode != NULL)
+		(void)fprintf(out, " Only in mode `%s`.", k->in_mode);
+	if (k->with != NULL)
+		reference_group(out, " Only with ", k->with);
+	(void)fputs(" |\n", out);
 }
 
 static void reference_object(FILE *out, const struct object *o, const char *path)
@@ -54,6 +74,10 @@ static void reference_object(FILE *out, const struct object *o, const char *path
 	if (o->shorthand != NULL)
 		(void)fprintf(out, " A plain string stands for an object with only `%s`.",
 			      o->shorthand);
+	if (o->one_of != NULL)
+		reference_group(out, " There must be exactly one of ", o->one_of);
+	if (o->at_most_one != NULL)
+		reference_group(out, " There may be at most one of ", o->at_most_one);
 	(void)fputs("\n\n| key | value | default | taken | meaning |\n"
 		    "| --- | --- | --- | --- | --- |\n",
 		    out);
@@ -63,7 +87,7 @@ static void reference_object(FILE *out, const struct object *o, const char *path
 		const struct key *k = &o->keys[i];
 		char below[REFERENCE_TEXT];
 
-		if (k->type != KEY_OBJECT)
+		if (k->type != KEY_OBJECT || k->object->only_shorthand)
 			continue;
 		(void)snprintf(below, sizeof(below), "%s%s%s%s", path, path[0] == '\0' ? "" : ".",
 			       k->name,

@@ -67,6 +67,15 @@ static json_t *schema_choice(const struct key *k)
 	return any_of(with(json_object(), "enum", names), schema_variable());
 }
 
+static json_t *schema_code(const struct key *k)
+{
+	json_t *numbers = json_array();
+
+	for (const struct key_choice *c = k->choices; c->name != NULL; c++)
+		numbers = append(numbers, json_integer((json_int_t)c->value));
+	return with(json_object(), "enum", numbers);
+}
+
 /* One value of `k`. */
 static json_t *schema_value(const struct key *k)
 {
@@ -74,6 +83,10 @@ static json_t *schema_value(const struct key *k)
 
 	if (k->type == KEY_BOOL)
 		return typed("boolean");
+	if (k->type == KEY_TRUE)
+		return with(json_object(), "const", json_true());
+	if (k->type == KEY_CODE)
+		return schema_code(k);
 	if (k->type == KEY_COUNT)
 		return with(with(typed("integer"), "minimum", json_integer(k->min)), "maximum",
 			    json_integer(k->max));
@@ -81,6 +94,8 @@ static json_t *schema_value(const struct key *k)
 		return schema_choice(k);
 	if (k->type != KEY_OBJECT)
 		return schema_text(k);
+	if (k->object->only_shorthand)
+		return schema_text(key_find(k->object, k->object->shorthand));
 	object = schema_object(json_object(), k->object);
 	if (k->object->shorthand != NULL)
 		return any_of(schema_text(key_find(k->object, k->object->shorthand)), object);
@@ -93,9 +108,9 @@ static json_t *schema_list(const struct key *k)
 {
 	json_t *list = with(typed("array"), "items", schema_value(k));
 
-	list = with(list, "minItems", json_integer(1));
+	list = with(list, "minItems", json_integer(k->may_be_empty ? 0 : 1));
 	list = with(list, "maxItems", json_integer((json_int_t)k->max_num));
-	if (k->type == KEY_CIPHER || k->type == KEY_GROUP)
+	if (key_is_set(k->type))
 		list = with(list, "uniqueItems", json_true());
 	return list;
 }
@@ -109,8 +124,11 @@ static json_t *schema_annotations(void)
 static json_t *schema_map(const struct key *k)
 {
 	json_t *map = typed("object"), *names;
+	char pattern[SCHEMA_TEXT];
 
+	(void)snprintf(pattern, sizeof(pattern), "^%s$", key_pattern(k->object->map_type));
 	names = with(json_object(), "maxLength", json_integer(CONF_MAX_NAME));
+	names = with(names, "pattern", json_string(pattern));
 	map = with(map, "propertyNames", names);
 	map = with(map, "patternProperties", with(schema_annotations(), "^[^$]", schema_value(k)));
 	return with(map, "additionalProperties", json_false());
@@ -147,6 +165,80 @@ static json_t *schema_key(const struct key *k)
 	return schema;
 }
 
+/* An object that has the key `name`. */
+static json_t *has(const char *name)
+{
+	return with(json_object(), "required", append(json_array(), json_string(name)));
+}
+
+static json_t *has_each(const char *const *names)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; names[i] != NULL; i++)
+		list = append(list, has(names[i]));
+	return list;
+}
+
+/* At most one of `names` (each pair of them is refused). */
+static json_t *schema_at_most_one(const char *const *names)
+{
+	json_t *pairs = json_array();
+
+	for (size_t i = 0; names[i] != NULL; i++) {
+		for (size_t j = 0; j < i; j++) {
+			json_t *both = append(json_array(), json_string(names[j]));
+
+			both = append(both, json_string(names[i]));
+			pairs = append(pairs, with(json_object(), "required", both));
+		}
+	}
+	return with(json_object(), "anyOf", pairs);
+}
+
+/* Where "mode" is another: keys that are only for `k->in_mode` are refused. */
+static json_t *schema_in_mode(const struct object *o, const struct key *k)
+{
+	json_t *others = json_array(), *when;
+
+	for (const struct key_choice *c = key_find(o, "mode")->choices; c->name != NULL; c++) {
+		if (strcmp(c->name, k->in_mode) != 0)
+			others = append(others, json_string(c->name));
+	}
+	when = with(json_object(), "mode", with(json_object(), "enum", others));
+	when = with(has("mode"), "properties", when);
+	when = with(with(json_object(), "if", when), "then",
+		    with(json_object(), "not", has(k->name)));
+	return when;
+}
+
+/* Adds what `o` says of keys beside each other. */
+static json_t *schema_members(json_t *schema, const struct object *o)
+{
+	json_t *beside = json_object(), *modes = json_array();
+
+	for (size_t i = 0; i < o->num_keys; i++) {
+		const struct key *k = &o->keys[i];
+
+		if (k->with != NULL)
+			beside = with(beside, k->name,
+				      with(json_object(), "anyOf", has_each(k->with)));
+		if (k->in_mode != NULL)
+			modes = append(modes, schema_in_mode(o, k));
+	}
+	if (beside == NULL || json_object_size(beside) > 0)
+		schema = with(schema, "dependentSchemas", json_incref(beside));
+	if (modes == NULL || json_array_size(modes) > 0)
+		schema = with(schema, "allOf", json_incref(modes));
+	json_decref(beside);
+	json_decref(modes);
+	if (o->one_of != NULL)
+		schema = with(schema, "oneOf", has_each(o->one_of));
+	if (o->at_most_one != NULL)
+		schema = with(schema, "not", schema_at_most_one(o->at_most_one));
+	return schema;
+}
+
 /* Adds what describes `o` to `schema`. */
 static json_t *schema_object(json_t *schema, const struct object *o)
 {
@@ -162,6 +254,7 @@ static json_t *schema_object(json_t *schema, const struct object *o)
 	schema = with(schema, "properties", members);
 	schema = with(schema, "required", required);
 	schema = with(schema, "patternProperties", schema_annotations());
+	schema = schema_members(schema, o);
 	return with(schema, "additionalProperties", json_false());
 }
 

@@ -91,6 +91,59 @@ static json_t *sidecar_listener(const struct conf_sidecar *flags)
 	return NULL;
 }
 
+/* The port of `address`, or 0 where none can be read: it is a unix one, or a variable. */
+static json_int_t port_of(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	json_int_t port = 0;
+
+	if (colon == NULL || strncmp(address, "unix:", 5) == 0)
+		return 0;
+	for (const char *c = colon + 1; *c != '\0'; c++) {
+		if (*c < '0' || *c > '9' || port > UINT16_MAX)
+			return 0;
+		port = port * 10 + (*c - '0');
+	}
+	return port > UINT16_MAX ? 0 : port;
+}
+
+static json_t *sidecar_redirect(const struct conf_sidecar *flags)
+{
+	json_int_t port = flags->num_listen == 0 ? 0 : port_of(flags->listen[0]);
+	json_t *redirect;
+
+	if (port == 0 || port == 443)
+		return json_string("https");
+	redirect = json_object();
+	if (put(redirect, "location", json_string("https")) &&
+	    put(redirect, "port", json_integer(port)))
+		return redirect;
+	json_decref(redirect);
+	return NULL;
+}
+
+static json_t *sidecar_door(const struct conf_sidecar *flags)
+{
+	json_t *listener = json_object(), *route = json_object(), *routes = json_array(), *address;
+
+	address = flags->num_redirect_from == 1
+			  ? text(flags->redirect_from[0])
+			  : texts(flags->redirect_from, flags->num_redirect_from);
+	if (put(listener, "address", address) && put(listener, "name", json_string("redirect")) &&
+	    put(listener, "mode", json_string("http")) &&
+	    put(route, "redirect", sidecar_redirect(flags)) &&
+	    json_array_append_new(routes, json_incref(route)) == 0 &&
+	    put(listener, "routes", json_incref(routes))) {
+		json_decref(route);
+		json_decref(routes);
+		return listener;
+	}
+	json_decref(route);
+	json_decref(routes);
+	json_decref(listener);
+	return NULL;
+}
+
 static json_t *sidecar_pools(const struct conf_sidecar *flags)
 {
 	json_t *pools = json_object(), *pool = json_object();
@@ -127,6 +180,8 @@ char *conf_sidecar_json(const struct conf_sidecar *flags)
 	root = json_object();
 	listeners = json_array();
 	if (json_array_append_new(listeners, sidecar_listener(flags)) == 0 &&
+	    (flags->num_redirect_from == 0 ||
+	     json_array_append_new(listeners, sidecar_door(flags)) == 0) &&
 	    put(root, "listeners", json_incref(listeners)) &&
 	    put(root, "pools", sidecar_pools(flags)) &&
 	    (flags->admin == NULL || put(root, "admin", sidecar_admin(flags->admin))))

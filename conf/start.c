@@ -53,11 +53,6 @@ static const char *load_text(const void *base, const struct key *k)
 	return text;
 }
 
-static bool is_number(const struct key *k)
-{
-	return k->type == KEY_COUNT || k->type == KEY_CHOICE || k->type == KEY_DURATION;
-}
-
 static bool key_same(const struct key *k, const void *old, const void *now)
 {
 	const char *a, *b;
@@ -70,12 +65,14 @@ static bool key_same(const struct key *k, const void *old, const void *now)
 		bool same = true;
 
 		for (size_t i = 0; i < k->object->num_keys && load_flag(old, k->on); i++)
-			same = same && key_same(&k->object->keys[i], old, now);
+			same = same &&
+			       key_same(&k->object->keys[i], (const char *)old + k->at.offset,
+					(const char *)now + k->at.offset);
 		return same;
 	}
 	if (k->type == KEY_BOOL)
 		return load_flag(old, k->at) == load_flag(now, k->at);
-	if (is_number(k))
+	if (key_is_number(k->type))
 		return load_unsigned(old, k->at) == load_unsigned(now, k->at);
 	a = load_text(old, k);
 	b = load_text(now, k);
@@ -88,7 +85,8 @@ static const char *key_was(const struct key *k, const void *old, char *out, size
 
 	if (k->type == KEY_COUNT && load_unsigned(old, k->at) >= (uint64_t)k->min)
 		(void)snprintf(out, len, " to %" PRIu64, load_unsigned(old, k->at));
-	else if (key_is_text(k->type) && !is_number(k) && (text = load_text(old, k)) != NULL)
+	else if (key_is_text(k->type) && !key_is_number(k->type) &&
+		 (text = load_text(old, k)) != NULL)
 		(void)snprintf(out, len, " to \"%.120s\"", text);
 	else
 		(void)snprintf(out, len, "%s",
@@ -109,7 +107,8 @@ static bool object_same(const struct object *o, const void *old, const void *now
 		if (!k->at_start) {
 			/* Members of lists and maps come and go with them. */
 			if (k->type == KEY_OBJECT && k->shape == KEY_ONE &&
-			    !object_same(k->object, old, now, here, file, why))
+			    !object_same(k->object, (const char *)old + k->at.offset,
+					 (const char *)now + k->at.offset, here, file, why))
 				same = false;
 			continue;
 		}

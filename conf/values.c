@@ -5,17 +5,25 @@
 
 #include "conf/must.h"
 
-/* The order is that of value_duration_text: the largest first. */
-static const struct {
+struct value_unit {
 	const char *name;
-	int64_t ns;
-} value_units[] = {
-	{ "d", VALUE_DAY },    { "h", VALUE_HOUR }, { "m", VALUE_MINUTE },
-	{ "s", VALUE_SECOND }, { "ms", VALUE_MS },
+	int64_t each;
 };
-enum { VALUE_UNITS = sizeof(value_units) / sizeof(value_units[0]) };
 
-bool value_duration(struct span text, int64_t *ns)
+/* The order is that of value_text: the largest first. */
+static const struct value_unit value_times[] = {
+	{ "d", VALUE_DAY },    { "h", VALUE_HOUR }, { "m", VALUE_MINUTE },
+	{ "s", VALUE_SECOND }, { "ms", VALUE_MS },  { NULL, 0 },
+};
+static const struct value_unit value_sizes[] = {
+	{ "GiB", INT64_C(1) << 30 },
+	{ "MiB", INT64_C(1) << 20 },
+	{ "KiB", INT64_C(1) << 10 },
+	{ "", 1 },
+	{ NULL, 0 },
+};
+
+static bool value_number(struct span text, const struct value_unit *units, int64_t *out)
 {
 	int64_t number = 0;
 	size_t i = 0;
@@ -27,29 +35,48 @@ bool value_duration(struct span text, int64_t *ns)
 	}
 	if (i == 0)
 		return false;
-	for (size_t u = 0; u < VALUE_UNITS; u++) {
-		if (!span_eq(span_of(text.p + i, text.n - i), span_str(value_units[u].name)))
+	for (const struct value_unit *u = units; u->name != NULL; u++) {
+		if (!span_eq(span_of(text.p + i, text.n - i), span_str(u->name)))
 			continue;
-		if (__builtin_mul_overflow(number, value_units[u].ns, &number))
+		if (__builtin_mul_overflow(number, u->each, &number))
 			return false;
-		*ns = number;
+		*out = number;
 		return true;
 	}
 	return false;
 }
 
+static void value_text(int64_t number, const struct value_unit *units, char *out, size_t len)
+{
+	while (units[1].name != NULL && number % units->each != 0)
+		units++;
+	(void)snprintf(out, len, "%lld%s", (long long)(number / units->each), units->name);
+}
+
+bool value_duration(struct span text, int64_t *ns)
+{
+	return value_number(text, value_times, ns);
+}
+
 void value_duration_text(int64_t ns, char *out, size_t len)
 {
-	size_t u = 0;
-
-	if (ns == 0) {
+	if (ns == 0)
 		(void)snprintf(out, len, "0s");
-		return;
-	}
-	while (u + 1 < VALUE_UNITS && ns % value_units[u].ns != 0)
-		u++;
-	(void)snprintf(out, len, "%lld%s", (long long)(ns / value_units[u].ns),
-		       value_units[u].name);
+	else
+		value_text(ns, value_times, out, len);
+}
+
+bool value_size(struct span text, int64_t *bytes)
+{
+	return value_number(text, value_sizes, bytes);
+}
+
+void value_size_text(int64_t bytes, char *out, size_t len)
+{
+	if (bytes == 0)
+		(void)snprintf(out, len, "0");
+	else
+		value_text(bytes, value_sizes, out, len);
 }
 
 /* Length of the UTF-8 sequence at `p`, of at most `n` bytes; 0: malformed (RFC 3629 4). */

@@ -1,6 +1,6 @@
 /* values: what a string of the configuration may say, one small parser for each kind: durations,
- * variables, paths, and what makes a text acceptable. Pure: strings in, strings or a reason out.
- * Any thread. */
+ * sizes, variables, paths, and what makes a text acceptable. Pure: strings in, strings or a reason
+ * out. Any thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -26,6 +26,13 @@ bool value_duration(struct span text, int64_t *ns);
 
 /* value_duration_text writes `ns`, a whole number of milliseconds, in its largest whole unit. */
 void value_duration_text(int64_t ns, char *out, size_t len);
+
+/* value_size reads a whole number of bytes with a unit or none ("512" "64KiB" "10MiB" "1GiB") into
+ * `*bytes`. False, leaving `*bytes` alone, where it is none or over 2^63 - 1. */
+bool value_size(struct span text, int64_t *bytes);
+
+/* value_size_text writes `bytes` in their largest whole unit. */
+void value_size_text(int64_t bytes, char *out, size_t len);
 
 /* value_utf8 tells whether `text` is well-formed UTF-8 (RFC 3629). */
 bool value_utf8(struct span text);

@@ -43,6 +43,8 @@ static const struct cli_option proxy_options[] = {
 	{ "mode", 0, CLI_ONE, false, CLI_AT(mode), "http|tcp", "what is spoken inside TLS" },
 	{ "admin", 0, CLI_ONE, false, CLI_AT(admin), "ADDR",
 	  "where metrics and health are served; false: nowhere" },
+	{ "redirect-from", 0, CLI_MANY, false, CLI_AT(redirect_from), "ADDR",
+	  "where plaintext HTTP is sent on to HTTPS, such as :8080; may be repeated" },
 	{ "print-config", 0, CLI_FLAG, false, CLI_AT(print_config), NULL,
 	  "write the configuration that the flags stand for, and exit" },
 	{ .name = NULL },
@@ -102,7 +104,7 @@ static void cli_help(const struct cli_verb *verb, FILE *f)
 			       o->letter == 0 ? ' ' : o->letter, o->letter == 0 ? "  " : ", ",
 			       o->name, o->value == NULL ? "" : " ",
 			       o->value == NULL ? "" : o->value);
-		(void)fprintf(f, "  %-22s  %s\n", left, o->help);
+		(void)fprintf(f, "  %-24s  %s\n", left, o->help);
 	}
 }
 
@@ -235,6 +237,9 @@ static bool cli_complete(const struct cli *cli, const struct cli_verb *verb, FIL
 	}
 	if (cli->key != NULL && cli->cert == NULL)
 		return cli_wrong(verb, err, "without \"cert\" there is no use for option", "key");
+	if (cli->redirect_from.num > 0 && cli->cert == NULL)
+		return cli_wrong(verb, err, "without \"cert\" there is no use for option",
+				 "redirect-from");
 	return true;
 }
 

@@ -32,6 +32,7 @@ struct cli {
 	const char *config;	  /* run, check */
 	struct cli_values listen; /* proxy; demo: at most one */
 	struct cli_values backend;
+	struct cli_values redirect_from;
 	const char *cert, *key, *mode, *admin; /* proxy; NULL: not given */
 	bool print_config;
 	bool reference; /* schema: the reference page instead */

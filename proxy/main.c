@@ -234,7 +234,9 @@ static int main_proxy(const struct cli *cli)
 				      .backend = cli->backend.list,
 				      .num_backend = cli->backend.num,
 				      .mode = cli->mode,
-				      .admin = cli->admin };
+				      .admin = cli->admin,
+				      .redirect_from = cli->redirect_from.list,
+				      .num_redirect_from = cli->redirect_from.num };
 	char folder[VALUE_MAX];
 	struct supervisor_options options = {
 		.source = { .file = flags_name, .folder = folder, .text_fd = -1 },
@@ -283,9 +285,10 @@ static int main_version(void)
 	(void)printf("sallyport %s\n%s\nkey exchange:", SALLYPORT_VERSION, compat_library());
 	for (size_t i = 0; i < num; i++)
 		(void)printf(" %s", groups[i]);
-	(void)printf("\nfeatures: tcp tls1.2 tls1.3 tickets sni ecdsa rsa reload unix-sockets "
-		     "metrics\nlibraries: libevent %s, jansson %s\n",
-		     event_get_version(), JANSSON_VERSION);
+	(void)printf(
+		"\nfeatures: http/1.1 tcp tls1.2 tls1.3 tickets sni ecdsa rsa reload unix-sockets "
+		"metrics\nlibraries: libevent %s, jansson %s\n",
+		event_get_version(), JANSSON_VERSION);
 	return CLI_OK;
 }
 

@@ -26,8 +26,15 @@ packages=(
 	python3 python3-pytest python3-pytest-rerunfailures python3-cryptography python3-jsonschema
 	curl openssl ca-certificates procps
 	# to talk to
-	nginx-light libnginx-mod-stream haproxy hitch nghttp2-client)
-servers=(nginx haproxy hitch)
+	nginx-light libnginx-mod-stream haproxy hitch nghttp2-client nghttp2-proxy wrk)
+# Those that bring a service, and its name.
+servers=(nginx:nginx haproxy:haproxy hitch:hitch nghttp2-proxy:nghttpx)
+# The parser of HTTP/1 is a library from Debian 13 on; before, its sources lie in another package.
+if [ "$(. /etc/os-release && echo "${VERSION_ID:-13}")" = 12 ]; then
+	packages+=(node-llhttp)
+else
+	packages+=(libllhttp-dev)
+fi
 
 scratch=$(mktemp -d)
 policy=/usr/sbin/policy-rc.d
@@ -56,7 +63,7 @@ install_missing() {
 	done
 	[ ${#missing[@]} -gt 0 ] || return 0
 	for server in "${servers[@]}"; do
-		is_installed "$server" || fresh+=("$server")
+		is_installed "${server%:*}" || fresh+=("${server#*:}")
 	done
 	# Packages of servers start them, unless this file says no. One that is there stays.
 	if [ ! -e "$policy" ]; then

@@ -103,6 +103,8 @@ struct head {
 	/* A response's. */
 	uint16_t status;
 	struct span reason; /* phrase, for HTTP/1 only */
+	bool last; /* made here: nothing follows it on its connection, where that carries one
+		      message at a time */
 	/* Either's. */
 	uint8_t version;     /* of the peer it came from: 10, 11 or 20; 0: made here */
 	struct span upgrade; /* protocol to change to: asked for, or agreed with 101; else empty */

@@ -18,7 +18,8 @@ struct http1_client;
 
 /* Limits and times of a pool. Copied for each exchange. */
 struct http1_client_limits {
-	size_t max_header_size;	  /* bytes of status line and fields together; also of trailers */
+	size_t max_header_size;	  /* bytes of status line and fields together; also of trailers,
+				   * and of all interim responses to one request */
 	unsigned max_headers;	  /* fields */
 	int64_t response_head_ns; /* from the request's last byte to the response's head */
 	int64_t idle_ns;	  /* between bytes of a body, and without progress of our output */

@@ -34,7 +34,9 @@ struct http1_limits {
 /* What the codec tells its user, the connection's owner. */
 struct http1_server_events {
 	/* A request has come. The head becomes the user's; the stream is to be attached now, and
-	 * stream_release or stream_abort be called on it in the end. `end`: it has no body. */
+	 * stream_release or stream_abort be called on it in the end. `end`: it has no body. Where
+	 * the head says expect_continue, the body's time begins with our 100. A response whose
+	 * head is sent before the request is whole closes the connection. */
 	void (*request)(void *owner, struct stream *s, struct head *h, bool end);
 	/* What came is no request that may be passed on: answer it with `status` on `s` (which
 	 * reads nothing any more, and closes the connection after the response), as with `request`.
@@ -42,13 +44,14 @@ struct http1_server_events {
 	void (*refused)(void *owner, struct stream *s, struct head *h, unsigned status,
 			enum cause why, const char *detail);
 	/* The connection is over: last event; no stream is open. `why` is CAUSE_CLOSED for all that
-	 * is no failure. Then call http1_server_free. */
+	 * is no failure, CAUSE_HEADER_TIMEOUT where no byte of a first request came in time. What
+	 * a stream's user was told by `aborted`, or did itself by stream_abort, may come again as
+	 * `why`. Then call http1_server_free. */
 	void (*ended)(void *owner, enum cause why, const char *detail);
 };
 
-/* http1_server_new speaks on `link`, which is open and becomes its own. `http1_server_link_events`
- * below are to be the link's events with the codec as owner: see http1_server_link_events. NULL:
- * out of memory; the link stays the caller's. */
+/* http1_server_new speaks on `link`, which is open and becomes its own; its events must be passed
+ * on to the functions below. NULL: out of memory; the link stays the caller's. */
 struct http1_server *http1_server_new(struct loop *loop, struct link *link,
 				      const struct http1_limits *limits,
 				      const struct http1_server_events *events, void *owner);
@@ -77,6 +80,6 @@ void http1_server_drain(struct http1_server *h);
 bool http1_server_is_idle(const struct http1_server *h);
 
 /* http1_server_free drops the codec and closes the link, in good order after `ended` with
- * CAUSE_CLOSED, else so that the peer sees that it was broken off. An open stream is gone without
- * an event. NULL is fine. */
+ * CAUSE_CLOSED or for want of a first request, else so that the peer sees that it was broken off.
+ * An open stream is gone without an event. NULL is fine. */
 void http1_server_free(struct http1_server *h);

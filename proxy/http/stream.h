@@ -35,12 +35,14 @@ struct stream_events {
 	/* The response begins. The head becomes the user's. `end`: it has no body. A response with
 	 * 101 turns both directions into a tunnel of bytes. */
 	void (*head)(void *owner, struct head *h, bool end);
-	/* Bytes of the body, for this call only. stream_consumed is owed for each of them. */
+	/* Bytes of the body, for this call only. stream_consumed is owed for each of them: the
+	 * codec stops at some 64 KiB that are not consumed. */
 	void (*data)(void *owner, struct span bytes);
 	/* The message is whole. `trailers` may be NULL and becomes the user's. */
 	void (*end)(void *owner, struct head *trailers);
 	/* The stream broke; `detail` says more, for people, for this call only. What came is not
-	 * whole. Call stream_release. */
+	 * whole. Call stream_release. On a server's stream a response may be sent before that, a
+	 * small one, as no `drained` comes; where nobody is left to read it, it is thrown away. */
 	void (*aborted)(void *owner, enum cause why, const char *detail);
 	/* After stream_send_data said false: go on. */
 	void (*drained)(void *owner);
@@ -75,8 +77,9 @@ static inline void stream_send_head(struct stream *s, const struct head *h, bool
 	s->ops->send_head(s, h, end);
 }
 
-/* stream_send_data queues bytes of the body, which are copied. False: taken, but send no more
- * before `drained`. More than `length` announced is a mistake of the caller. */
+/* stream_send_data queues bytes of the body, which are copied. False: taken, but let no more come
+ * before `drained`; what is on its way already (a window of the other side) is taken, too. More
+ * than `length` announced is a mistake of the caller. */
 static inline bool stream_send_data(struct stream *s, struct span bytes)
 {
 	return s->ops->send_data(s, bytes);

@@ -163,6 +163,13 @@ void link_resume(struct link *l)
 		link_tls_tickets(l);
 }
 
+bool link_is_quiet(const struct link *l)
+{
+	CHECK(l, LINK_MAGIC);
+	return l->state == LINK_OPEN && !l->readable && !l->hung_up && l->held == NULL &&
+	       !l->in_eof && !l->told_end && !l->out_broken && l->fault == 0;
+}
+
 /* One recv into the loop's scratch, which `l->in` then borrows. */
 enum came { CAME_BYTES, CAME_NOTHING, CAME_EOF, CAME_ERROR };
 static enum came receive(struct link *l)
@@ -562,6 +569,8 @@ void link_close(struct link *l)
 		return;
 	}
 	let_go(l);
+	if (l->fin_seen && !l->out_broken)
+		link_reset_at_close(l, false);
 	if (l->state == LINK_CONNECTING || l->out_broken || (l->in_eof && l->end_sent) ||
 	    l->fin_seen || shutdown(l->fd, SHUT_WR) != 0) {
 		bury(l);

@@ -72,12 +72,20 @@ struct link *link_connect(struct loop *loop, const struct link_target *to,
  * and before link_end. */
 bool link_write(struct link *l, struct span bytes);
 
+/* link_queued returns how many bytes of output wait here, encrypted where there is TLS: fewer than
+ * before, with nothing written in between, is progress. */
+size_t link_queued(const struct link *l);
+
 /* link_pause stops `data` and `eof` until link_resume; what arrives stays in the kernel. Only an
  * eof that came together with the last data may still follow. */
 void link_pause(struct link *l);
 
 /* link_resume undoes link_pause. */
 void link_resume(struct link *l);
+
+/* link_is_quiet tells whether, as far as the loop has heard, nothing has come that `data`, `eof` or
+ * `ended` will still tell of. */
+bool link_is_quiet(const struct link *l);
 
 /* link_end sends what is queued, then close_notify (RFC 8446 6.1) and FIN; reading goes on. */
 void link_end(struct link *l);

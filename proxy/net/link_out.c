@@ -199,6 +199,12 @@ bool link_write(struct link *l, struct span bytes)
 	return false;
 }
 
+size_t link_queued(const struct link *l)
+{
+	CHECK(l, LINK_MAGIC);
+	return l->out_len;
+}
+
 void link_end(struct link *l)
 {
 	CHECK(l, LINK_MAGIC);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "conf/must.h"
+#include "proxy/http/front.h"
 #include "proxy/net/relay.h"
 
 enum { LISTENER_MAGIC = 0x6c697374, ACCEPTS_PER_TURN = 8, ACCEPTS_AT_CLOSE = 65536 };
@@ -20,6 +21,7 @@ struct listener {
 	struct traffic *traffic;
 	int fd;
 	uint32_t id, owner;
+	uint16_t port; /* 0: none */
 	int64_t place; /* of its configured listener in the snapshot in use; -1: none */
 	bool listening;
 	struct loop_task work;
@@ -125,6 +127,14 @@ static enum accepted accept_failed(struct listener *l, int error)
 	}
 }
 
+static bool open_client(struct traffic *t, struct snapshot *s, uint32_t place, int fd,
+			const struct client_arrival *arrival)
+{
+	if (s->conf->listeners[place].mode == CONF_MODE_HTTP)
+		return front_open(t, s, place, fd, arrival);
+	return relay_open(t, s, place, fd, arrival);
+}
+
 static enum accepted accept_one(struct listener *l, struct snapshot *s, uint32_t place)
 {
 	struct traffic *t = l->traffic;
@@ -133,6 +143,11 @@ static enum accepted accept_one(struct listener *l, struct snapshot *s, uint32_t
 	struct sockaddr_storage address = { 0 };
 	socklen_t len = sizeof(address);
 	struct limits_seat seat;
+	struct client_arrival arrival = {
+		.from = (const struct sockaddr *)&address,
+		.local_port = l->port,
+		.seat = &seat,
+	};
 	int fd;
 
 	if (room != LIMITS_ROOM) {
@@ -155,7 +170,7 @@ static enum accepted accept_one(struct listener *l, struct snapshot *s, uint32_t
 		metrics_add(&m->ended[CAUSE_ADDRESS_LIMIT], 1);
 		return ACCEPTED;
 	}
-	if (!relay_open(t, s, place, fd, (const struct sockaddr *)&address, &seat)) {
+	if (!open_client(t, s, place, fd, &arrival)) {
 		limits_leave(&t->limits, &seat);
 		metrics_add(&m->ended[CAUSE_MEMORY], 1);
 	}
@@ -185,6 +200,18 @@ static void fd_event(evutil_socket_t fd, short what, void *arg)
 	loop_queue(l->traffic->loop, &l->work, LOOP_ACCEPT);
 }
 
+static uint16_t port_of(int fd)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t len = sizeof(address);
+	struct client_address local;
+
+	if (getsockname(fd, (struct sockaddr *)&address, &len) != 0)
+		return 0;
+	client_address_of((const struct sockaddr *)&address, &local);
+	return local.port;
+}
+
 static int64_t find_place(const struct snapshot *s, uint32_t id)
 {
 	for (uint32_t i = 0; i < s->plan->num_sockets; i++)
@@ -205,6 +232,7 @@ bool listener_open(struct traffic *t, int fd, uint32_t id, uint32_t owner)
 		.fd = fd,
 		.id = id,
 		.owner = owner,
+		.port = port_of(fd),
 		.place = t->now == NULL ? -1 : find_place(t->now, id),
 		.work = { .run = work_run },
 	};

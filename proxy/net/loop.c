@@ -116,6 +116,26 @@ static struct loop_task *pop(struct loop *l, unsigned queue)
 	return t;
 }
 
+/* Links that always have more to read queue themselves again within the turn, and a piece of a
+ * body costs much more than a request: whoever has just spoken is heard after this long. While
+ * that happens the other classes have one turn of TRAFFIC_TURNS, or they would get most of it. */
+enum { TRAFFIC_TURNS = 4 };
+#define TRAFFIC_NS INT64_C(1000000)
+
+/* False: its time was over before its work. */
+static bool run_traffic(struct loop *l)
+{
+	int64_t until = l->now_ns + TRAFFIC_NS;
+	struct loop_task *t;
+
+	for (unsigned i = 0; i < quantum[LOOP_TRAFFIC] && (t = pop(l, LOOP_TRAFFIC)) != NULL; i++) {
+		t->run(t);
+		if (i % 4 == 3 && loop_clock_ns() > until)
+			return false;
+	}
+	return true;
+}
+
 static void run_class(struct loop *l, enum loop_class class)
 {
 	struct loop_task *t;
@@ -169,6 +189,19 @@ static bool set_alarm(struct loop *l)
 	return true;
 }
 
+static void run_newcomers(struct loop *l)
+{
+	if (l->num_queued[LOOP_HANDSHAKE] + between_waiting(l) < BACKLOG ||
+	    l->turns % ACCEPT_RARELY == 0)
+		run_class(l, LOOP_ACCEPT);
+	run_class(l, LOOP_HANDSHAKE);
+	/* Answers of `between` continue handshakes: let them leave with this turn. */
+	if (between_waiting(l) > 0) {
+		l->between(l->between_arg);
+		run_class(l, LOOP_HANDSHAKE);
+	}
+}
+
 bool loop_run(struct loop *l)
 {
 	bool more = false;
@@ -185,16 +218,8 @@ bool loop_run(struct loop *l)
 		l->now_ns = loop_clock_ns();
 		l->turns++;
 		more = wheel_run(&l->wheel, l->now_ns);
-		run_class(l, LOOP_TRAFFIC);
-		if (l->num_queued[LOOP_HANDSHAKE] + between_waiting(l) < BACKLOG ||
-		    l->turns % ACCEPT_RARELY == 0)
-			run_class(l, LOOP_ACCEPT);
-		run_class(l, LOOP_HANDSHAKE);
-		/* Answers of `between` continue handshakes: let them leave with this turn. */
-		if (between_waiting(l) > 0) {
-			l->between(l->between_arg);
-			run_class(l, LOOP_HANDSHAKE);
-		}
+		if (run_traffic(l) || l->turns % TRAFFIC_TURNS == 0)
+			run_newcomers(l);
 		run_all(l, LOOP_FLUSH);
 		run_all(l, LOOP_GRAVE);
 	}
@@ -204,8 +229,13 @@ bool loop_run(struct loop *l)
 void loop_orphan(struct loop *l, struct loop_orphan *o)
 {
 	TAILQ_INSERT_TAIL(&l->orphans, o, entry);
-	if (++l->num_orphans > LOOP_MAX_ORPHANS)
-		loop_drop_orphan(l);
+	if (++l->num_orphans <= LOOP_MAX_ORPHANS || l->dropping)
+		return;
+	/* What is dropped may linger as another one, which pushes nobody out: else all idle
+	 * connections would go, one for the other. */
+	l->dropping = true;
+	loop_drop_orphan(l);
+	l->dropping = false;
 }
 
 void loop_unorphan(struct loop *l, struct loop_orphan *o)

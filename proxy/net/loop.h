@@ -32,9 +32,9 @@ struct loop_task {
 };
 TAILQ_HEAD(loop_tasks, loop_task);
 
-/* What has no owner any more and frees itself within a bounded time: a lingering socket. Past
- * LOOP_MAX_ORPHANS the oldest is dropped. */
-enum { LOOP_MAX_ORPHANS = 1024 };
+/* What has no owner any more and frees itself within a bounded time: a lingering socket, an idle
+ * connection to a server. Past LOOP_MAX_ORPHANS the oldest is dropped. */
+enum { LOOP_MAX_ORPHANS = 4096 };
 struct loop_orphan {
 	TAILQ_ENTRY(loop_orphan) entry;
 	void (*drop)(struct loop_orphan *o); /* takes it off with loop_unorphan, and frees it */
@@ -71,6 +71,7 @@ struct loop {
 	size_t num_queued[LOOP_QUEUES];
 	struct loop_orphans orphans; /* oldest first */
 	size_t num_orphans;
+	bool dropping; /* the oldest of them, to make room */
 	struct chunks free_chunks;
 	unsigned num_free_chunks;
 	struct wheel wheel;

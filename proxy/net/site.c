@@ -22,8 +22,12 @@ static void site_free(void *owned)
 
 	if (site == NULL)
 		return;
-	for (uint32_t i = 0; i < site->num_listeners; i++)
+	/* Also one that was not finished. */
+	for (uint32_t i = 0; site->listeners != NULL && i < site->snapshot->plan->num_listeners;
+	     i++) {
 		server_tls_free(site->listeners[i].tls);
+		routes_free(site->listeners[i].routes);
+	}
 	for (uint32_t i = 0; i < site->num_pools; i++)
 		pool_free(site->pools[i]);
 	free(site->listeners);
@@ -47,7 +51,11 @@ static bool open_listener(struct site *site, uint32_t i, const struct site_parts
 
 	l->conf = &site->snapshot->conf->listeners[i];
 	l->plan = snapshot_listener(site->snapshot, i);
-	l->pool = site->pools[l->conf->pool];
+	site->by_slot[l->plan->slot] = (uint16_t)(i + 1);
+	if (l->conf->mode == CONF_MODE_TCP)
+		l->pool = site->pools[l->conf->pool];
+	else if ((l->routes = routes_new(l->conf->routes, l->conf->num_routes)) == NULL)
+		return false;
 	if (l->conf->tls == NULL)
 		return true;
 	tls.set = l->plan->set;
@@ -89,6 +97,13 @@ fail:
 		problems_add(why, PROBLEM_ERROR, "snapshot", "out of memory");
 	site_free(site);
 	return NULL;
+}
+
+const struct site_listener *site_find(const struct site *site, uint32_t slot)
+{
+	unsigned place = slot < METRICS_LISTENERS ? site->by_slot[slot] : 0;
+
+	return place == 0 ? NULL : &site->listeners[place - 1];
 }
 
 struct site *site_of(const struct snapshot *s)

@@ -10,6 +10,7 @@
 #include "certs/server.h"
 #include "certs/tickets.h"
 #include "conf/problems.h"
+#include "proxy/http/route.h"
 #include "proxy/pool/pool.h"
 #include "proxy/process/board.h"
 #include "proxy/process/snapshot.h"
@@ -18,7 +19,8 @@ struct site_listener {
 	const struct conf_listener *conf;
 	const struct plan_listener *plan;
 	struct server_tls *tls; /* NULL: plaintext */
-	struct pool *pool;
+	struct pool *pool;	/* mode tcp: everything goes there; else NULL */
+	struct routes *routes;	/* mode http; else NULL */
 };
 
 struct site;
@@ -41,6 +43,7 @@ struct site {
 	uint32_t num_listeners;
 	struct pool **pools;
 	uint32_t num_pools;
+	uint16_t by_slot[METRICS_LISTENERS]; /* index + 1 of the listener with that slot; 0: none */
 };
 
 /* What outlives every site. */
@@ -54,6 +57,9 @@ struct site_parts {
 
 /* site_new makes the site of `s` and attaches it. NULL: what is wrong was added to `why`. */
 struct site *site_new(struct snapshot *s, const struct site_parts *parts, struct problems *why);
+
+/* site_find returns the listener with `slot`, or NULL. */
+const struct site_listener *site_find(const struct site *site, uint32_t slot);
 
 /* site_of returns the site attached to `s`. */
 struct site *site_of(const struct snapshot *s);

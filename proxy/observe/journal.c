@@ -32,6 +32,16 @@ void journal_connection(struct journal *j, struct record_connection *c)
 	put(j, c, record_size(c));
 }
 
+void journal_request(struct journal *j, struct record_request *r)
+{
+	if (!j->access)
+		return;
+	r->worker = j->worker;
+	if (r->time_ns == 0)
+		r->time_ns = wall_clock_ns();
+	put(j, r, record_request_size(r));
+}
+
 /* Longer texts end in "..."; `n` is what vsnprintf said. */
 static void put_event(struct journal *j, struct record_event *e, int n)
 {

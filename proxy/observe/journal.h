@@ -8,6 +8,7 @@
 
 #include "conf/conf.h"
 #include "proxy/observe/record.h"
+#include "proxy/observe/record_request.h"
 #include "proxy/observe/ring.h"
 
 enum {
@@ -19,9 +20,9 @@ enum {
 struct journal {
 	struct ring_head *head;
 	const struct ring_tail *tail;
-	uint64_t *dropped; /* cell of the metrics: records that found the ring full */
-	uint32_t worker;   /* number, for the lines */
-	bool access;	   /* an access log is configured: else connections are not recorded */
+	uint64_t *dropped;	   /* cell of the metrics: records that found the ring full */
+	uint32_t worker;	   /* number, for the lines */
+	bool access;		   /* an access log is configured: else only events are recorded */
 	enum conf_log_level level; /* events above it are not recorded */
 	struct journal_rate {
 		int64_t second;	     /* of the wall clock */
@@ -33,6 +34,10 @@ struct journal {
 /* journal_connection records the end of a connection or a failed handshake (`c->type` says
  * which); fills in `c->worker`, and `c->time_ns` where it is 0. */
 void journal_connection(struct journal *j, struct record_connection *c);
+
+/* journal_request records an exchange that has ended; fills in `r->worker`, and `r->time_ns` where
+ * it is 0. Who looks at `j->access` first saves making a record for nothing. */
+void journal_request(struct journal *j, struct record_request *r);
 
 /* journal_event records a line for the error log. `format` is printf's; a text past
  * RECORD_TEXT_MAX is cut. Past JOURNAL_EVENTS_PER_SECOND of its level in one second the event is

@@ -16,6 +16,7 @@
 #include "conf/must.h"
 #include "proxy/observe/logsink.h"
 #include "proxy/observe/record.h"
+#include "proxy/observe/record_request.h"
 
 enum {
 	LOGWRITER_MAGIC = 0x6c6f6777,
@@ -36,7 +37,7 @@ struct inbox {
 	bool has_logs;
 	int fds[LOGWRITER_SINKS];
 	struct names *names; /* NULL: none new */
-	enum conf_log_level level;
+	struct logwriter_style style;
 	bool stop;
 	size_t said_len;
 	uint64_t said_lost;
@@ -60,7 +61,7 @@ struct logwriter {
 	bool has_logs;
 	bool stopping;
 	struct names *names;
-	enum conf_log_level level;
+	struct logwriter_style style;
 	int64_t now_ns;
 	int64_t last_record_ns;
 	int64_t next_report_ns;
@@ -139,7 +140,7 @@ static void take_inbox(struct logwriter *w)
 	memcpy(fds, in->fds, sizeof(fds));
 	in->has_logs = false;
 	if ((names = in->names) != NULL)
-		w->level = in->level;
+		w->style = in->style;
 	in->names = NULL;
 	w->stopping = in->stop;
 	if (has_logs || w->has_logs) {
@@ -160,31 +161,49 @@ static void take_inbox(struct logwriter *w)
 	take_said(w, said, said_len, said_lost);
 }
 
+/* Whether the style has a line for a record. */
+static bool is_wanted(const struct logwriter *w, enum record_type type, struct span bytes)
+{
+	if (type == RECORD_EVENT)
+		return record_level_of(bytes) <= w->style.level;
+	return type == RECORD_REQUEST || w->style.format == CONF_LOG_JSON;
+}
+
+static size_t make_line(const struct logwriter *w, enum record_type type, struct span bytes,
+			char *line)
+{
+	struct record_slots slots = record_slots_of(bytes);
+	struct record_names names = {
+		.listener = names_listener(w->names, slots.listener),
+		.pool = names_pool(w->names, slots.pool),
+		.server = names_server(w->names, slots.server),
+	};
+
+	switch (type) {
+	case RECORD_EVENT:
+		return record_event_line(bytes, line, RECORD_LINE_MAX);
+	case RECORD_REQUEST:
+		if (w->style.format == CONF_LOG_COMBINED)
+			return record_request_combined(bytes, line, RECORD_LINE_MAX);
+		return record_request_line(bytes, &names, line, RECORD_LINE_MAX);
+	case RECORD_CONNECTION:
+	case RECORD_HANDSHAKE_FAILED:
+		return record_line(bytes, &names, line, RECORD_LINE_MAX);
+	}
+	return 0;
+}
+
 static void keep_record(struct logwriter *w, struct span bytes)
 {
 	enum record_type type = record_type_of(bytes);
 	struct logsink *s = &w->sinks[type == RECORD_EVENT ? LOGWRITER_ERROR : LOGWRITER_ACCESS];
-	struct record_slots slots;
+	size_t n = 0;
 	char *p;
-	size_t n;
 
-	if (type == RECORD_EVENT && record_level_of(bytes) > w->level)
-		return;
-	if (type != 0 && (p = room_for(w, s)) == NULL)
-		return;
-	if (type == RECORD_EVENT) {
-		n = record_event_line(bytes, p, RECORD_LINE_MAX);
-	} else if (type != 0) {
-		slots = record_slots_of(bytes);
-		n = record_line(bytes,
-				&(struct record_names){
-					.listener = names_listener(w->names, slots.listener),
-					.pool = names_pool(w->names, slots.pool),
-					.server = names_server(w->names, slots.server),
-				},
-				p, RECORD_LINE_MAX);
-	} else {
-		n = 0;
+	if (type != 0) {
+		if (!is_wanted(w, type, bytes) || (p = room_for(w, s)) == NULL)
+			return;
+		n = make_line(w, type, bytes, p);
 	}
 	if (n > 0) {
 		logsink_add(s, n);
@@ -412,7 +431,7 @@ struct logwriter *logwriter_new(const struct logwriter_ring *rings, size_t num,
 	w->magic = LOGWRITER_MAGIC;
 	w->wake = w->done = -1;
 	w->metrics = metrics;
-	w->level = CONF_LOG_INFO;
+	w->style.level = CONF_LOG_INFO;
 	w->num_rings = num;
 	memcpy(w->rings, rings, num * sizeof(w->rings[0]));
 	for (size_t i = 0; i < LOGWRITER_SINKS; i++)
@@ -457,13 +476,13 @@ void logwriter_set_logs(struct logwriter *w, int error_fd, int access_fd)
 	inbox_unlock(w);
 }
 
-void logwriter_set_names(struct logwriter *w, struct names *names, enum conf_log_level level)
+void logwriter_set_names(struct logwriter *w, struct names *names, struct logwriter_style style)
 {
 	struct inbox *in = inbox_lock(w);
 
 	names_unref(in->names);
 	in->names = names_ref(names);
-	in->level = level;
+	in->style = style;
 	inbox_unlock(w);
 }
 

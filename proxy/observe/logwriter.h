@@ -35,9 +35,15 @@ struct logwriter *logwriter_new(const struct logwriter_ring *rings, size_t num,
  * old ones are closed when what is being written to them has been. Never waits. */
 void logwriter_set_logs(struct logwriter *w, int error_fd, int access_fd);
 
-/* logwriter_set_names replaces the names for lines, of which it takes a reference, and the level
- * above which events are left out. */
-void logwriter_set_names(struct logwriter *w, struct names *names, enum conf_log_level level);
+/* What lines are to be like. */
+struct logwriter_style {
+	enum conf_log_level level;   /* events above it are left out */
+	enum conf_log_format format; /* of the access log; combined has lines for requests only */
+};
+
+/* logwriter_set_names replaces the names for lines, of which it takes a reference, and the
+ * style. */
+void logwriter_set_names(struct logwriter *w, struct names *names, struct logwriter_style style);
 
 /* logwriter_say puts a line of the steward's own into the error log. Never waits; a flood is cut
  * short and counted. */

@@ -4,6 +4,11 @@
 
 enum { FIRST_BOUND_NS = 250 * 1000 };
 
+/* They grow with every cause; a worker that dies leaves all its pages touched. */
+_Static_assert(sizeof(struct metrics_listener) <= 3 << 10, "a listener's cells");
+_Static_assert(sizeof(struct metrics_server) <= 3 << 9, "a server's cells");
+_Static_assert(sizeof(struct metrics_worker) <= 12 << 20, "a worker's page set");
+
 int64_t metrics_bucket_bound_ns(unsigned bucket)
 {
 	if (bucket >= METRICS_BUCKETS - 1)
@@ -25,7 +30,7 @@ void metrics_observe(struct metrics_histogram *h, int64_t ns)
 	metrics_add(&h->sum_ns, n);
 }
 
-/* A store only where there is something: untouched pages of the board stay untouched. */
+/* A store only where there is something: few cells have. */
 static void clear(uint64_t *cell)
 {
 	if (metrics_read(cell) != 0)
@@ -37,10 +42,15 @@ void metrics_clear_gauges(struct metrics_worker *w)
 	clear(&w->connections);
 	clear(&w->accept_paused);
 	clear(&w->generation);
+	clear(&w->idle_connections);
 	for (size_t i = 0; i < METRICS_POOLS; i++)
 		clear(&w->pools_active[i]);
-	for (size_t i = 0; i < METRICS_LISTENERS; i++)
+	for (size_t i = 0; i < METRICS_LISTENERS; i++) {
 		clear(&w->listeners[i].active);
-	for (size_t i = 0; i < METRICS_SERVERS; i++)
+		clear(&w->listeners[i].requests_active);
+	}
+	for (size_t i = 0; i < METRICS_SERVERS; i++) {
 		clear(&w->servers[i].active);
+		clear(&w->servers[i].requests_active);
+	}
 }

@@ -23,33 +23,47 @@ struct metrics_histogram {
 	uint64_t sum_ns;
 };
 
+/* Classes of status codes: 1xx to 5xx, and 0 for requests to which no response was sent. */
+enum { METRICS_CLASSES = 6 };
+
 struct metrics_listener {
 	uint64_t accepted;
-	uint64_t active;	 /* gauge: client connections now */
-	uint64_t bytes_received; /* from clients, after TLS */
+	uint64_t active;	  /* gauge: client connections now */
+	uint64_t requests_active; /* gauge: HTTP requests in flight */
+	uint64_t bytes_received;  /* from clients, after TLS */
 	uint64_t bytes_sent;
 	uint64_t handshakes[2][2]; /* [TLS 1.2, TLS 1.3][full, resumed] */
 	uint64_t handshake_failures[CAUSE_COUNT];
 	uint64_t ended[CAUSE_COUNT]; /* connections, by cause */
 	struct metrics_histogram handshake;
+	uint64_t requests[METRICS_CLASSES];   /* that ended, by class of their final response */
+	uint64_t request_errors[CAUSE_COUNT]; /* responses made here and broken exchanges */
+	struct metrics_histogram request;     /* from its first byte to its end */
 };
 
 struct metrics_server {
 	uint64_t connects;		/* that succeeded */
 	uint64_t active;		/* gauge: connections now, also those being made */
-	uint64_t failures[CAUSE_COUNT]; /* of connecting */
+	uint64_t requests_active;	/* gauge: HTTP requests in flight */
+	uint64_t failures[CAUSE_COUNT]; /* of connecting, and of responses */
 	uint64_t bytes_received;	/* from the server */
 	uint64_t bytes_sent;
 	struct metrics_histogram connect;
+	uint64_t requests[METRICS_CLASSES]; /* sent to it, by class of its response */
+	uint64_t reuses;		    /* requests sent on a kept connection */
+	uint64_t retries;		    /* requests sent to it after another try failed */
+	struct metrics_histogram response;  /* from the request sent to the response's head */
 };
 
-/* What one worker writes. Sparse: untouched pages cost nothing. */
+/* What one worker writes. Sparse: of its 8 MB only pages that were touched cost memory, and in
+ * shared memory reading touches, too: only slots with a name are read. */
 struct metrics_worker {
 	uint64_t connections;	   /* gauge: client connections now, all listeners */
 	uint64_t accept_pauses[3]; /* by limits.connections, by descriptors, by memory or kernel */
 	uint64_t accept_paused;	   /* gauge 0 or 1 */
 	uint64_t log_dropped;	   /* records that found the ring full */
 	uint64_t generation;	   /* gauge: of the snapshot in use */
+	uint64_t idle_connections; /* gauge: to servers, kept for the next request */
 	uint64_t pools_active[METRICS_POOLS]; /* gauge: connections that chose the pool */
 	struct metrics_listener listeners[METRICS_LISTENERS];
 	struct metrics_server servers[METRICS_SERVERS];
@@ -93,8 +107,15 @@ static inline uint64_t metrics_read(const uint64_t *cell)
 	return __atomic_load_n(cell, __ATOMIC_RELAXED);
 }
 
+/* metrics_class returns where a status counts: 1 to 5; 0 for none, or one that is no status. */
+static inline unsigned metrics_class(unsigned status)
+{
+	return status >= 100 && status <= 599 ? status / 100 : 0;
+}
+
 /* metrics_observe counts a duration in a histogram. */
 void metrics_observe(struct metrics_histogram *h, int64_t ns);
 
-/* metrics_clear_gauges sets to zero what a dead worker can no longer take back. */
+/* metrics_clear_gauges sets to zero what a dead worker can no longer take back. Looks at every
+ * slot: once in a worker's life, not for every reading. */
 void metrics_clear_gauges(struct metrics_worker *w);

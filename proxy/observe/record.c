@@ -1,9 +1,8 @@
 #include "proxy/observe/record.h"
 
-#include <sys/socket.h>
-
-#include "certs/compat.h"
 #include "proxy/observe/cause.h"
+#include "proxy/observe/record_parts.h"
+#include "proxy/observe/record_request.h"
 #include "proxy/observe/ring.h"
 #include "proxy/observe/text.h"
 
@@ -53,6 +52,8 @@ enum record_type record_type_of(struct span bytes)
 		return type;
 	if (type == RECORD_EVENT && read_event(bytes, &e))
 		return type;
+	if (type == RECORD_REQUEST && record_request_sound(bytes))
+		return type;
 	return 0;
 }
 
@@ -60,9 +61,17 @@ struct record_slots record_slots_of(struct span bytes)
 {
 	struct record_connection r;
 
-	if (!read_connection(bytes, &r))
-		return (struct record_slots){ RECORD_NONE, RECORD_NONE, RECORD_NONE };
-	return (struct record_slots){ r.listener, r.pool, r.server };
+	switch (record_type_of(bytes)) {
+	case RECORD_CONNECTION:
+	case RECORD_HANDSHAKE_FAILED:
+		memcpy(&r, bytes.p, CONNECTION_HEAD);
+		return (struct record_slots){ r.listener, r.pool, r.server };
+	case RECORD_REQUEST:
+		return record_request_slots(bytes);
+	case RECORD_EVENT:
+		break;
+	}
+	return (struct record_slots){ RECORD_NONE, RECORD_NONE, RECORD_NONE };
 }
 
 enum conf_log_level record_level_of(struct span bytes)
@@ -72,102 +81,33 @@ enum conf_log_level record_level_of(struct span bytes)
 	return read_event(bytes, &e) ? (enum conf_log_level)e.level : CONF_LOG_ERROR;
 }
 
-static const char *version_name(uint16_t version)
-{
-	switch (version) {
-	case 0x0300:
-		return "SSLv3";
-	case 0x0301:
-		return "TLSv1";
-	case 0x0302:
-		return "TLSv1.1";
-	case 0x0303:
-		return "TLSv1.2";
-	case 0x0304:
-		return "TLSv1.3";
-	default:
-		return NULL;
-	}
-}
-
-/* Names that the TLS library or we made need no escaping; a number stands for what has none. */
-static void put_name_or_number(struct text *t, const char *name, uint16_t number)
-{
-	TEXT_PUT(t, "\"");
-	if (name != NULL)
-		text_str(t, name);
-	else
-		text_hex16(t, number);
-	TEXT_PUT(t, "\"");
-}
-
 static bool put_client(struct text *t, const struct record_connection *r)
 {
-	static const uint8_t v4_mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-
-	if (r->client_family == AF_UNIX) {
-		TEXT_PUT(t, ",\"client\":\"unix\"");
-		return true;
-	}
 	TEXT_PUT(t, ",\"client\":\"");
-	if (r->client_family == AF_INET) {
-		text_ipv4(t, r->client_address);
-	} else if (r->client_family != AF_INET6) {
+	if (!record_put_endpoint(t, (struct record_address){ r->client_family, r->client_address },
+				 r->client_port))
 		return false;
-	} else if (memcmp(r->client_address, v4_mapped, sizeof(v4_mapped)) == 0) {
-		text_ipv4(t, r->client_address + sizeof(v4_mapped));
-	} else {
-		TEXT_PUT(t, "[");
-		text_ipv6(t, r->client_address);
-		TEXT_PUT(t, "]");
-	}
-	TEXT_PUT(t, ":");
-	text_u64(t, r->client_port);
 	TEXT_PUT(t, "\"");
 	return true;
 }
 
-static void put_ms(struct text *t, int64_t ns)
-{
-	text_fraction(t, ns < 0 ? 0 : ((uint64_t)ns + 500) / 1000, 3);
-}
-
 static void put_tls(struct text *t, const struct record_connection *r)
 {
-	const SSL_CIPHER *cipher;
-
-	if (r->tls_version != 0) {
-		TEXT_PUT(t, ",\"tls\":");
-		put_name_or_number(t, version_name(r->tls_version), r->tls_version);
-	}
-	if (r->cipher != 0) {
-		cipher = SSL_get_cipher_by_value(r->cipher);
-		TEXT_PUT(t, ",\"cipher\":");
-		put_name_or_number(t, cipher == NULL ? NULL : SSL_CIPHER_standard_name(cipher),
-				   r->cipher);
-	}
-	if (r->group != 0) {
-		TEXT_PUT(t, ",\"group\":");
-		put_name_or_number(t, compat_group_name(r->group), r->group);
-	}
+	record_put_tls(t, &(struct record_tls){ r->tls_version, r->cipher, r->group });
 	/* Known once the handshake is done. */
-	if (r->tls_version != 0 && r->type == RECORD_CONNECTION) {
-		if (r->resumed)
-			TEXT_PUT(t, ",\"resumed\":true");
-		else
-			TEXT_PUT(t, ",\"resumed\":false");
-	}
+	if (r->tls_version != 0 && r->type == RECORD_CONNECTION)
+		record_put_resumed(t, r->resumed != 0);
 }
 
 static void put_times(struct text *t, const struct record_connection *r)
 {
 	if (r->handshake_ns > 0) {
 		TEXT_PUT(t, ",\"handshake_ms\":");
-		put_ms(t, r->handshake_ns);
+		record_put_ms(t, r->handshake_ns);
 	}
 	if (r->connect_ns > 0) {
 		TEXT_PUT(t, ",\"connect_ms\":");
-		put_ms(t, r->connect_ns);
+		record_put_ms(t, r->connect_ns);
 	}
 	if (r->type == RECORD_CONNECTION) {
 		TEXT_PUT(t, ",\"bytes_received\":");
@@ -176,18 +116,8 @@ static void put_times(struct text *t, const struct record_connection *r)
 		text_u64(t, r->bytes_sent);
 	}
 	TEXT_PUT(t, ",\"duration_ms\":");
-	put_ms(t, r->duration_ns);
+	record_put_ms(t, r->duration_ns);
 }
-
-/* PUT_STRING appends a member whose value is not ours, where there is one. */
-#define PUT_STRING(t, key, value)                       \
-	do {                                            \
-		struct span put_value = (value);        \
-		if (put_value.n > 0) {                  \
-			TEXT_PUT((t), ",\"" key "\":"); \
-			text_json((t), put_value);      \
-		}                                       \
-	} while (0)
 
 size_t record_line(struct span bytes, const struct record_names *names, char *line, size_t len)
 {

@@ -10,7 +10,12 @@
 #include "conf/conf.h"
 #include "conf/span.h"
 
-enum record_type { RECORD_CONNECTION = 1, RECORD_HANDSHAKE_FAILED, RECORD_EVENT };
+enum record_type {
+	RECORD_CONNECTION = 1,
+	RECORD_HANDSHAKE_FAILED,
+	RECORD_EVENT,
+	RECORD_REQUEST /* record_request.h */
+};
 
 enum { RECORD_NONE = 0xffffffffu }; /* a slot that does not apply */
 enum { RECORD_SNI_MAX = 255, RECORD_DETAIL_MAX = 400, RECORD_TEXT_MAX = 1500 };
@@ -48,7 +53,7 @@ struct record_event {
 };
 
 /* What any line of a record or event fits in: names and texts of the greatest length, escaped. */
-enum { RECORD_LINE_MAX = 16384 };
+enum { RECORD_LINE_MAX = 32768 };
 
 /* record_size returns the bytes of `r` that are used: what goes to the ring. */
 size_t record_size(const struct record_connection *r);
@@ -69,7 +74,8 @@ struct record_slots {
  * known, or its length is not that of its type. */
 enum record_type record_type_of(struct span bytes);
 
-/* record_slots_of returns the slots of a connection record, which may be anything. */
+/* record_slots_of returns the slots of a record, which may be anything; RECORD_NONE where it has
+ * none. */
 struct record_slots record_slots_of(struct span bytes);
 
 /* record_level_of returns the level of an event record. */

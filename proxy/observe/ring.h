@@ -11,7 +11,7 @@
 
 enum {
 	RING_BYTES = 1 << 22, /* a power of two */
-	RING_RECORD_MAX = 2048,
+	RING_RECORD_MAX = 4096,
 };
 
 /* In the writer's page set. */

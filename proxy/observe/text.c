@@ -80,30 +80,68 @@ static void two(char *p, unsigned v)
 	p[1] = (char)('0' + v % 10);
 }
 
-void text_time(struct text *t, int64_t time_ns)
+/* A time of the wall clock, in UTC. */
+struct moment {
+	unsigned year, month, day; /* month and day from 1 */
+	unsigned second, ms;	   /* of the day, of the second */
+};
+
+/* Before 1970 counts as 1970. */
+static struct moment moment_of(int64_t time_ns)
 {
 	uint64_t ms = time_ns < 0 ? 0 : (uint64_t)time_ns / 1000000;
-	unsigned second = (unsigned)(ms / 1000 % 86400);
 	/* Days since 0000-03-01, in eras of 400 years: a leap day then ends a year. */
 	unsigned day = (unsigned)(ms / 86400000) + 719468;
 	unsigned of_era = day % 146097;
 	unsigned year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
 	unsigned of_year = of_era - (365 * year + year / 4 - year / 100);
 	unsigned month = (5 * of_year + 2) / 153; /* 0: March */
+
+	return (struct moment){
+		.year = year + day / 146097 * 400 + (month >= 10 ? 1 : 0),
+		.month = month < 10 ? month + 3 : month - 9,
+		.day = of_year - (153 * month + 2) / 5 + 1,
+		.second = (unsigned)(ms / 1000 % 86400),
+		.ms = (unsigned)(ms % 1000),
+	};
+}
+
+/* "hh:mm:ss", of which the colons are there. */
+static void clock_digits(char *p, unsigned second)
+{
+	two(p, second / 3600);
+	two(p + 3, second / 60 % 60);
+	two(p + 6, second % 60);
+}
+
+void text_time(struct text *t, int64_t time_ns)
+{
+	struct moment m = moment_of(time_ns);
 	char buf[24] = "yyyy-mm-ddThh:mm:ss.mmm";
 
-	year += day / 146097 * 400 + (month >= 10 ? 1 : 0);
-	two(buf, year / 100);
-	two(buf + 2, year % 100);
-	two(buf + 5, month < 10 ? month + 3 : month - 9);
-	two(buf + 8, of_year - (153 * month + 2) / 5 + 1);
-	two(buf + 11, second / 3600);
-	two(buf + 14, second / 60 % 60);
-	two(buf + 17, second % 60);
-	buf[20] = (char)('0' + ms % 1000 / 100);
-	two(buf + 21, (unsigned)(ms % 100));
+	two(buf, m.year / 100);
+	two(buf + 2, m.year % 100);
+	two(buf + 5, m.month);
+	two(buf + 8, m.day);
+	clock_digits(buf + 11, m.second);
+	buf[20] = (char)('0' + m.ms / 100);
+	two(buf + 21, m.ms);
 	buf[23] = 'Z';
 	text_put(t, buf, sizeof(buf));
+}
+
+void text_common_time(struct text *t, int64_t time_ns)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	struct moment m = moment_of(time_ns);
+	char buf[] = "dd/Mmm/yyyy:hh:mm:ss +0000";
+
+	two(buf, m.day);
+	memcpy(buf + 3, months + (size_t)3 * (m.month - 1), 3);
+	two(buf + 7, m.year / 100);
+	two(buf + 9, m.year % 100);
+	clock_digits(buf + 12, m.second);
+	text_put(t, buf, sizeof(buf) - 1);
 }
 
 /* Length of the UTF-8 character (RFC 3629) of more than one byte at `p`, 0 where it is none;
@@ -141,7 +179,9 @@ static struct character next_character(struct span s, size_t at)
 
 	if (p[0] >= 0x80 && (c.n = utf8_character(p, s.n - at, &c.code)) == 0)
 		return (struct character){ .n = 1, .code = 0xfffd, .kind = CHARACTER_INVALID };
-	if (c.code < 0x20 || (c.code >= 0x7f && c.code <= 0x9f))
+	/* U+2028 and U+2029 end lines for many who read them. */
+	if (c.code < 0x20 || (c.code >= 0x7f && c.code <= 0x9f) || c.code == 0x2028 ||
+	    c.code == 0x2029)
 		c.kind = CHARACTER_CONTROL;
 	return c;
 }
@@ -155,8 +195,8 @@ static void json_escape(struct text *t, uint32_t code)
 	text_put(t, buf, sizeof(buf));
 }
 
-/* ASCII that stands for itself in a JSON string. */
-static bool json_is_plain(char ch)
+/* Printable ASCII that stands for itself within quotes. */
+static bool is_plain(char ch)
 {
 	uint8_t c = (uint8_t)ch;
 
@@ -172,7 +212,7 @@ void text_json(struct text *t, struct span s)
 		size_t run = i;
 		struct character c;
 
-		while (run < s.n && json_is_plain(s.p[run]))
+		while (run < s.n && is_plain(s.p[run]))
 			run++;
 		text_put(t, s.p + i, run - i);
 		if ((i = run) == s.n)
@@ -202,6 +242,24 @@ void text_plain(struct text *t, struct span s, size_t keep)
 		else
 			TEXT_PUT(t, "?");
 		i += c.n;
+	}
+}
+
+void text_hex_escaped(struct text *t, struct span s, bool keep_spaces)
+{
+	for (size_t i = 0; i < s.n;) {
+		char buf[4] = { '\\', 'x', 0, 0 };
+		size_t run = i;
+
+		while (run < s.n && is_plain(s.p[run]) && (keep_spaces || s.p[run] != ' '))
+			run++;
+		text_put(t, s.p + i, run - i);
+		if ((i = run) == s.n)
+			break;
+		buf[2] = "0123456789ABCDEF"[(uint8_t)s.p[i] >> 4];
+		buf[3] = "0123456789ABCDEF"[(uint8_t)s.p[i] & 15];
+		text_put(t, buf, sizeof(buf));
+		i++;
 	}
 }
 

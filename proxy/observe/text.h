@@ -65,6 +65,10 @@ void text_hex16(struct text *t, uint16_t v);
  * UTC with milliseconds: "2026-01-02T03:04:05.678Z". */
 void text_time(struct text *t, int64_t time_ns);
 
+/* text_common_time appends a time in the form of Apache's common log format, in UTC:
+ * "02/Jan/2026:03:04:05 +0000". */
+void text_common_time(struct text *t, int64_t time_ns);
+
 /* text_json appends a JSON string (RFC 8259 7) with its quotes. Control characters, also those of
  * ISO 6429 that UTF-8 can carry, are escaped; each byte that is not UTF-8 becomes \ufffd. */
 void text_json(struct text *t, struct span s);
@@ -72,6 +76,10 @@ void text_json(struct text *t, struct span s);
 /* text_plain appends `s` for people: control characters and bytes that are not UTF-8 become '?'.
  * Stops, without failing, where fewer than `keep` bytes would be left of a fixed text. */
 void text_plain(struct text *t, struct span s, size_t keep);
+
+/* text_hex_escaped appends `s` as printable ASCII: any other byte, a quote, a backslash, and a
+ * space unless `keep_spaces`, becomes \xHH. */
+void text_hex_escaped(struct text *t, struct span s, bool keep_spaces);
 
 /* text_ipv4 appends 4 bytes of an address as "192.0.2.1". */
 void text_ipv4(struct text *t, const uint8_t *address);

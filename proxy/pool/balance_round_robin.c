@@ -1,10 +1,10 @@
-#include "proxy/pool/balance_round_robin.h"
-
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "conf/must.h"
+#include "proxy/pool/balance.h"
 
-struct balance_round_robin {
+struct balance {
 	size_t num;
 	size_t next; /* where all weights are equal */
 	bool equal;
@@ -15,10 +15,30 @@ struct balance_round_robin {
 	} servers[];
 };
 
-struct balance_round_robin *balance_round_robin_new(const unsigned *weights, size_t num,
-						    unsigned start)
+/* Smooth weighted round robin. */
+static size_t pick(struct balance *b, const struct balance_view *view)
 {
-	struct balance_round_robin *b;
+	size_t best = 0;
+
+	(void)view;
+	if (b->equal) {
+		best = b->next;
+		b->next = (b->next + 1) % b->num;
+		return best;
+	}
+	/* Each gains its weight; the furthest ahead is taken and pays what all gained. */
+	for (size_t i = 0; i < b->num; i++) {
+		b->servers[i].current += b->servers[i].weight;
+		if (b->servers[i].current > b->servers[best].current)
+			best = i;
+	}
+	b->servers[best].current -= b->total;
+	return best;
+}
+
+static struct balance *make(const unsigned *weights, size_t num, unsigned start)
+{
+	struct balance *b;
 
 	MUST(num > 0);
 	b = calloc(1, sizeof(*b) + num * sizeof(b->servers[0]));
@@ -34,30 +54,13 @@ struct balance_round_robin *balance_round_robin_new(const unsigned *weights, siz
 			b->equal = false;
 	}
 	for (unsigned i = 0; !b->equal && i < start % num; i++)
-		(void)balance_round_robin_pick(b);
+		(void)pick(b, NULL);
 	return b;
 }
 
-void balance_round_robin_free(struct balance_round_robin *b)
+static void drop(struct balance *b)
 {
 	free(b);
 }
 
-size_t balance_round_robin_pick(struct balance_round_robin *b)
-{
-	size_t best = 0;
-
-	if (b->equal) {
-		best = b->next;
-		b->next = (b->next + 1) % b->num;
-		return best;
-	}
-	/* Each gains its weight; the furthest ahead is taken and pays what all gained. */
-	for (size_t i = 0; i < b->num; i++) {
-		b->servers[i].current += b->servers[i].weight;
-		if (b->servers[i].current > b->servers[best].current)
-			best = i;
-	}
-	b->servers[best].current -= b->total;
-	return best;
-}
+const struct balance_policy balance_round_robin = { .make = make, .drop = drop, .pick = pick };

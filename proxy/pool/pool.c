@@ -2,27 +2,33 @@
 
 #include <stdlib.h>
 
-#include "proxy/pool/balance_round_robin.h"
+#include "proxy/pool/balance.h"
 
 struct pool {
 	const struct snapshot *snapshot;
 	const struct board *board;
 	const struct conf_pool *conf;
 	const struct plan_pool *plan;
-	struct balance_round_robin *balance;
+	const struct balance_policy *policy;
+	struct balance *balance;
 	struct client_tls *tls;
 };
 
-static struct balance_round_robin *make_balance(const struct conf_pool *conf, unsigned start)
+static const struct balance_policy *const policies[] = {
+	[CONF_BALANCE_LEAST_REQUESTS] = &balance_least_requests,
+	[CONF_BALANCE_ROUND_ROBIN] = &balance_round_robin,
+};
+
+static struct balance *make_balance(const struct conf_pool *conf, unsigned start)
 {
 	unsigned *weights = calloc(conf->num_servers, sizeof(*weights));
-	struct balance_round_robin *b;
+	struct balance *b;
 
 	if (weights == NULL)
 		return NULL;
 	for (size_t i = 0; i < conf->num_servers; i++)
 		weights[i] = conf->servers[i].weight;
-	b = balance_round_robin_new(weights, conf->num_servers, start);
+	b = policies[conf->balance]->make(weights, conf->num_servers, start);
 	free(weights);
 	return b;
 }
@@ -38,6 +44,7 @@ struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct bo
 	p->board = board;
 	p->conf = &s->conf->pools[number];
 	p->plan = snapshot_pool(s, number);
+	p->policy = policies[p->conf->balance];
 	if ((p->balance = make_balance(p->conf, worker)) == NULL)
 		goto fail;
 	if (p->conf->tls != NULL) {
@@ -57,8 +64,13 @@ void pool_free(struct pool *p)
 	if (p == NULL)
 		return;
 	client_tls_free(p->tls);
-	balance_round_robin_free(p->balance);
+	p->policy->drop(p->balance);
 	free(p);
+}
+
+const struct snapshot *pool_snapshot(const struct pool *p)
+{
+	return p->snapshot;
 }
 
 const struct conf_pool *pool_conf(const struct pool *p)
@@ -85,12 +97,26 @@ static bool has_room(const struct pool *p, const struct plan_server *server)
 	return sum < p->conf->max_connections;
 }
 
+static uint64_t load(const void *pool, size_t i)
+{
+	const struct pool *p = pool;
+	uint32_t slot = snapshot_server(p->snapshot, p->plan->first_server + (uint32_t)i)->slot;
+	uint64_t sum = 0;
+
+	for (unsigned w = 0; w < board_workers(p->board); w++)
+		sum += metrics_read(
+			&board_worker(p->board, w)->metrics.servers[slot].requests_active);
+	return sum;
+}
+
 /* Moves `t` to the next server; the first one is the balance's choice. */
 static bool next_server(struct pool *p, struct pool_tries *t)
 {
+	const struct balance_view view = { .pool = p, .load = load };
+
 	if (t->servers >= p->plan->num_servers)
 		return false;
-	t->server = t->servers == 0 ? (uint32_t)balance_round_robin_pick(p->balance)
+	t->server = t->servers == 0 ? (uint32_t)p->policy->pick(p->balance, &view)
 				    : (t->server + 1) % p->plan->num_servers;
 	t->servers++;
 	t->address = 0;
@@ -101,21 +127,17 @@ enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_ch
 {
 	while (t->num < POOL_MAX_TRIES) {
 		const struct plan_server *server;
+		bool full;
 
 		if (t->servers == 0 && !next_server(p, t))
 			break;
 		server = snapshot_server(p->snapshot, p->plan->first_server + t->server);
-		if (t->address == 0 && server->num_addresses > 0 && !has_room(p, server)) {
-			t->full = true;
-			if (!next_server(p, t))
-				break;
-			continue;
-		}
 		if (t->address >= server->num_addresses) {
 			if (!next_server(p, t))
 				break;
 			continue;
 		}
+		full = t->address == 0 && !has_room(p, server);
 		*out = (struct pool_choice){
 			.server = server,
 			.address =
@@ -125,9 +147,15 @@ enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_ch
 					? p->conf->tls->server_name
 					: server->host,
 			.connect_timeout_ns = p->conf->timeouts.connect_ns,
+			.full = full,
 		};
-		t->address++;
-		t->num++;
+		if (full) {
+			t->full = true;
+			t->address = server->num_addresses;
+		} else {
+			t->address++;
+			t->num++;
+		}
 		return POOL_FOUND;
 	}
 	return t->full && t->num == 0 ? POOL_FULL : POOL_NO_SERVER;

@@ -23,13 +23,13 @@ void pool_free(struct pool *p);
 
 enum { POOL_MAX_TRIES = 16 }; /* addresses that one connection tries at most */
 
-/* The tries of one connection. Zero before the first. */
+/* The tries of one connection or request. Zero before the first. */
 struct pool_tries {
 	uint32_t num;	  /* addresses given so far */
 	uint32_t servers; /* servers gone through so far */
 	uint32_t server;  /* the present one, in the pool */
 	uint32_t address; /* its next address */
-	bool full;	  /* a server was passed over because it has all it may */
+	bool full;	  /* a server has all the connections it may */
 };
 
 /* Where to go. Borrowed from the snapshot. */
@@ -39,13 +39,18 @@ struct pool_choice {
 	struct client_tls *tls; /* NULL: plaintext */
 	const char *name;	/* for SNI and verification */
 	int64_t connect_timeout_ns;
+	/* It has all the connections it may: only one that is there already can be used. */
+	bool full;
 };
 
 enum pool_verdict { POOL_FOUND, POOL_NO_SERVER, POOL_FULL };
 
 /* pool_next chooses where to try (next): first by the pool's balance, then the other addresses of
- * that server, then the other servers in order. */
+ * that server, then the other servers in order. A server that is full is given once. */
 enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_choice *out);
+
+/* pool_snapshot returns the snapshot that it is of. */
+const struct snapshot *pool_snapshot(const struct pool *p);
 
 /* pool_conf returns its configuration. */
 const struct conf_pool *pool_conf(const struct pool *p);

@@ -56,8 +56,8 @@ void cover_update(struct supervisor *s)
 		struct child *c = &s->workers[i];
 
 		if (child_serving(c)) {
-			/* Who crashes in a loop would each time take what has queued up, and lose it:
-			 * the sibling stays until the worker has shown that it lives. */
+			/* Who crashes in a loop would each time take what has queued up, and lose
+			 * it: the sibling stays until the worker has shown that it lives. */
 			if (c->cover >= 0 && now - c->started_ns >= SUPERVISION_PROVEN_NS)
 				cover_end(s, c);
 			else if (c->cover >= 0)

@@ -157,7 +157,7 @@ static struct names *names_of(const struct snapshot *snapshot, const struct name
 	return NULL;
 }
 
-/* Only the names and the level are needed of a snapshot: it is let go of at once. */
+/* Only the names and the lines' style are needed of a snapshot: it is let go of at once. */
 static void take_snapshot(struct steward *s, const struct channel_message *m, int fd)
 {
 	struct channel_message answer = { .type = CHANNEL_FAILED, .generation = m->generation };
@@ -169,7 +169,9 @@ static void take_snapshot(struct steward *s, const struct channel_message *m, in
 	if ((snapshot = snapshot_open(fd, -1, &why)) != NULL)
 		names = names_of(snapshot, s->names);
 	if (names != NULL) {
-		logwriter_set_names(s->log, names, snapshot->conf->log.level);
+		logwriter_set_names(s->log, names,
+				    (struct logwriter_style){ snapshot->conf->log.level,
+							      snapshot->conf->log.format });
 		names_unref(s->names);
 		s->names = names;
 		s->from.names = names;

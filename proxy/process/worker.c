@@ -5,14 +5,15 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "certs/keys.h"
 #include "certs/tickets.h"
 #include "conf/must.h"
 #include "conf/problems.h"
+#include "proxy/http/upstream.h"
 #include "proxy/net/listener.h"
-#include "proxy/net/relay.h"
 #include "proxy/net/traffic.h"
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
@@ -70,11 +71,11 @@ static size_t sign_waiting(const void *arg)
 
 static void look_for_end(struct worker *w)
 {
-	if (w->draining && w->traffic.num_relays == 0)
+	if (w->draining && w->traffic.num_clients == 0)
 		loop_finish(w->traffic.loop);
 }
 
-static void relay_ended(void *arg)
+static void client_ended(void *arg)
 {
 	struct worker *w = arg;
 
@@ -86,18 +87,21 @@ static void drain_over(struct timer *t)
 {
 	struct worker *w = (struct worker *)((char *)t - offsetof(struct worker, drain_timer));
 
-	if (w->traffic.num_relays > 0)
+	if (w->traffic.num_clients > 0)
 		journal_event(&w->traffic.journal, CONF_LOG_WARNING,
 			      "drain_timeout is over: ending %zu connections",
-			      w->traffic.num_relays);
-	relay_end_all(&w->traffic, CAUSE_DRAIN);
+			      w->traffic.num_clients);
+	clients_end_all(&w->traffic, CAUSE_DRAIN);
 	loop_stop(w->traffic.loop);
 }
 
 static void drain(struct worker *w, int64_t within_ns)
 {
-	if (!w->draining)
+	if (!w->draining) {
 		listener_drain(&w->traffic);
+		clients_drain(&w->traffic);
+		upstreams_drain(w->traffic.upstreams);
+	}
 	w->draining = true; /* asked again, there is less time left */
 	loop_after(w->traffic.loop, &w->drain_timer, within_ns > 0 ? within_ns : 1);
 	look_for_end(w);
@@ -138,8 +142,9 @@ static void adopt(struct worker *w, struct snapshot *s)
 	t->now = s;
 	use_settings(w, s->conf);
 	listener_adopt(t, before);
+	upstreams_adopt(t->upstreams);
 	if (before != NULL)
-		relay_retire(t, s->conf->drain_timeout_ns);
+		clients_retire(t, s->conf->drain_timeout_ns);
 	__atomic_store_n(&t->page->metrics.generation, s->plan->generation, __ATOMIC_RELEASE);
 	snapshot_unref(before);
 	tell(w, &m);
@@ -301,16 +306,19 @@ static bool begin(struct worker *w)
 {
 	struct traffic *t = &w->traffic;
 
-	TAILQ_INIT(&t->relays);
+	TAILQ_INIT(&t->clients);
 	TAILQ_INIT(&t->listeners);
 	TAILQ_INIT(&w->sites.list);
 	w->sites.gone = site_gone;
 	w->sites.gone_arg = w;
-	t->relay_ended = relay_ended;
-	t->relay_ended_arg = w;
+	t->client_ended = client_ended;
+	t->client_ended_arg = w;
 	w->drain_timer.fire = drain_over;
+	if (getrandom(t->random, sizeof(t->random), 0) != sizeof(t->random))
+		return false;
+	t->random[0] |= 1;
 	if ((t->loop = loop_new()) == NULL || (w->keys = keys_new()) == NULL ||
-	    (w->tickets = tickets_new()) == NULL)
+	    (w->tickets = tickets_new()) == NULL || (t->upstreams = upstreams_new(t)) == NULL)
 		return false;
 	t->loop->between = sign;
 	t->loop->between_waiting = sign_waiting;
@@ -325,11 +333,14 @@ static void end(struct worker *w)
 
 	if (t->loop != NULL && t->page != NULL) {
 		listener_leave(t);
-		relay_end_all(t, CAUSE_DRAIN);
+		clients_end_all(t, CAUSE_DRAIN);
+		upstreams_free(t->upstreams);
+		t->upstreams = NULL;
 		loop_bury(t->loop);
 		journal_flush_suppressed(&t->journal);
 	}
 	snapshot_unref(t->now);
+	upstreams_free(t->upstreams);
 	tickets_free(w->tickets);
 	keys_free(w->keys);
 	if (w->channel != NULL)

@@ -15,6 +15,7 @@ enum {
 	HEAD_MAX = 2048,
 	BLOCK_BYTES = 256 << 10, /* of a body, sent again and again: stays in the cache */
 	SMALL_BODY = 64,
+	ONE_PIECE = 4096, /* bodies up to this go with their head */
 	EVENTS = 64,
 };
 
@@ -61,24 +62,26 @@ static bool send_body(int epoll, struct peer *p, const char *block)
 
 static bool respond(int epoll, struct peer *p, const char *block)
 {
-	char text[256 + SMALL_BODY];
+	char text[256 + ONE_PIECE];
 	uint64_t body = 0;
 	size_t len;
 
 	if (strncmp(p->head, "GET /", 5) == 0)
 		body = strtoull(p->head + 5, NULL, 10);
+	if (body == 0)
+		body = SMALL_BODY;
 	p->head_len = 0;
 	len = (size_t)snprintf(text, sizeof(text),
 			       "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 			       "Content-Length: %llu\r\n\r\n",
-			       (unsigned long long)(body == 0 ? SMALL_BODY : body));
-	if (body == 0) {
-		memset(text + len, 'x', SMALL_BODY);
-		len += SMALL_BODY;
+			       (unsigned long long)body);
+	if (body <= ONE_PIECE) {
+		memcpy(text + len, block, (size_t)body);
+		len += (size_t)body;
 	}
-	if (send(p->fd, text, len, body == 0 ? 0 : MSG_MORE) != (ssize_t)len)
+	if (send(p->fd, text, len, body <= ONE_PIECE ? 0 : MSG_MORE) != (ssize_t)len)
 		return false;
-	if (body == 0)
+	if (body <= ONE_PIECE)
 		return true;
 	p->left = body;
 	return send_body(epoll, p, block);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,15 +39,18 @@ struct bench {
 	unsigned started, ended, resumed, resets;
 	uint64_t bytes; /* of bodies */
 	bool failed;
-	char request[128];
+	char request[256];
 	size_t request_len;
 	char *buffer;
-	struct slot *touched; /* in this turn; the latest first */
+	struct slot *touched;	  /* in this turn; the latest first */
+	STAILQ_HEAD(, slot) held; /* kept, without a request; the longest first */
+	bool is_open;		  /* all that are kept are there */
 };
 
 struct slot {
 	struct bench *bench;
 	struct slot *next_touched;
+	STAILQ_ENTRY(slot) next_held;
 	enum step step;
 	bool is_touched;
 	bool request_due; /* plain: to be sent */
@@ -163,6 +167,10 @@ static void request(struct slot *s)
 	struct bench *b = s->bench;
 
 	s->step = STEP_RESPONSE;
+	s->head_len = 0;
+	s->got = 0;
+	s->left = 0;
+	touch(s);
 	if (s->ssl == NULL)
 		s->request_due = true;
 	else if (SSL_write(s->ssl, b->request, (int)b->request_len) != (int)b->request_len)
@@ -192,9 +200,6 @@ static void start(struct slot *s)
 		return;
 	b->started++;
 	s->step = STEP_CONNECT;
-	s->head_len = 0;
-	s->got = 0;
-	s->left = 0;
 	touch(s);
 	if (b->what->plain)
 		return;
@@ -288,14 +293,36 @@ static void end_turn(struct bench *b)
 
 /* ---- the response ---- */
 
+/* Has the connection that has rested longest ask. */
+static void ask_next(struct bench *b)
+{
+	struct slot *s = STAILQ_FIRST(&b->held);
+
+	if (s == NULL || b->started == b->units)
+		return;
+	STAILQ_REMOVE_HEAD(&b->held, next_held);
+	b->started++;
+	request(s);
+}
+
+static void rest(struct slot *s)
+{
+	struct bench *b = s->bench;
+
+	s->step = STEP_HELD;
+	b->ended++;
+	STAILQ_INSERT_TAIL(&b->held, s, next_held);
+	if (b->is_open)
+		ask_next(b);
+	else if (b->started < b->units)
+		start(&b->slots[b->started]); /* one for each connection */
+}
+
 static void response_complete(struct slot *s)
 {
 	s->bench->bytes += s->got;
-	if (s->bench->what->kind == LOAD_IDLE) {
-		s->step = STEP_HELD;
-		s->bench->ended++;
-		if (s->bench->started < s->bench->units)
-			start(&s->bench->slots[s->bench->started]); /* one for each connection */
+	if (s->bench->what->kind == LOAD_IDLE || s->bench->what->kind == LOAD_KEPT) {
+		rest(s);
 		return;
 	}
 	s->step = STEP_CLOSE;
@@ -453,6 +480,30 @@ static void work(struct bench *b, unsigned units)
 	}
 }
 
+/* After the connections, the requests: begins when a byte has come to standard input. */
+static double begin_kept(struct bench *b)
+{
+	char byte;
+	double began;
+
+	if (read(STDIN_FILENO, &byte, 1) != 1) {
+		(void)fputs("bench_load: not told to begin\n", stderr);
+		b->failed = true;
+	}
+	b->is_open = true;
+	b->units = b->what->units;
+	b->started = b->ended = 0;
+	b->bytes = 0;
+	for (unsigned i = b->what->asking; i < b->what->open && !b->failed; i++)
+		STAILQ_REMOVE_HEAD(&b->held, next_held);
+	began = now();
+	for (unsigned i = 0; !b->failed && i < b->what->concurrency; i++)
+		ask_next(b);
+	end_turn(b);
+	work(b, b->units);
+	return began;
+}
+
 /* One unit alone brings the first ticket for everybody. */
 static void fetch_ticket(struct bench *b)
 {
@@ -482,10 +533,14 @@ static void run(struct bench *b)
 		start(&b->slots[i]);
 	end_turn(b);
 	work(b, b->units);
-	if (b->failed)
-		return;
-	report(b, now() - began);
-	if (b->what->kind == LOAD_IDLE)
+	if (!b->failed)
+		report(b, now() - began);
+	if (!b->failed && b->what->kind == LOAD_KEPT) {
+		began = begin_kept(b);
+		if (!b->failed)
+			report(b, now() - began);
+	}
+	if (!b->failed && (b->what->kind == LOAD_IDLE || b->what->kind == LOAD_KEPT))
 		hold(b);
 }
 
@@ -493,10 +548,11 @@ bool load_clients(const struct load *what)
 {
 	struct bench b = {
 		.what = what,
-		.units = what->units,
+		.units = what->kind == LOAD_KEPT ? what->open : what->units,
 		.epoll = epoll_create1(EPOLL_CLOEXEC),
+		.held = STAILQ_HEAD_INITIALIZER(b.held),
 	};
-	size_t num = what->kind == LOAD_IDLE ? what->units : what->concurrency;
+	size_t num = what->kind == LOAD_IDLE || what->kind == LOAD_KEPT ? b.units : 0;
 
 	if (num < what->concurrency)
 		num = what->concurrency;
@@ -508,7 +564,8 @@ bool load_clients(const struct load *what)
 		b.failed = true;
 	} else {
 		b.request_len = (size_t)snprintf(b.request, sizeof(b.request),
-						 "GET /%llu HTTP/1.1\r\nHost: bench.test\r\n\r\n",
+						 "GET /%llu HTTP/1.1\r\nHost: bench.test\r\n"
+						 "User-Agent: bench_load\r\nAccept: */*\r\n\r\n",
 						 (unsigned long long)what->body);
 		for (size_t i = 0; i < num; i++)
 			b.slots[i] = (struct slot){ .bench = &b, .fd = -1 };

@@ -34,8 +34,8 @@ static int usage(void)
 {
 	(void)fputs(
 		"usage: bench_load backend PORT [--segment BYTES]\n"
-		"       bench_load full|resumed|bodies|idle PORT [--units N] [--concurrency N]\n"
-		"                  [--body BYTES] [--segment BYTES] [--plain]\n",
+		"       bench_load full|resumed|bodies|idle|kept PORT [--units N] [--concurrency N]\n"
+		"                  [--open N] [--asking N] [--body BYTES] [--segment BYTES] [--plain]\n",
 		stderr);
 	return 2;
 }
@@ -56,10 +56,8 @@ static bool number(const char *text, uint64_t max, uint64_t *out)
 static bool kind_of(const char *name, enum load_kind *out)
 {
 	static const char *const names[] = {
-		[LOAD_FULL] = "full",
-		[LOAD_RESUMED] = "resumed",
-		[LOAD_BODIES] = "bodies",
-		[LOAD_IDLE] = "idle",
+		[LOAD_FULL] = "full", [LOAD_RESUMED] = "resumed", [LOAD_BODIES] = "bodies",
+		[LOAD_IDLE] = "idle", [LOAD_KEPT] = "kept",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -76,6 +74,8 @@ static bool options(int argc, char **argv, struct load *what)
 	static const struct option known[] = {
 		{ "units", required_argument, NULL, 'n' },
 		{ "concurrency", required_argument, NULL, 'c' },
+		{ "open", required_argument, NULL, 'o' },
+		{ "asking", required_argument, NULL, 'a' },
 		{ "body", required_argument, NULL, 'b' },
 		{ "segment", required_argument, NULL, 's' },
 		{ "plain", no_argument, NULL, 'p' },
@@ -96,6 +96,16 @@ static bool options(int argc, char **argv, struct load *what)
 				return false;
 			what->concurrency = (unsigned)n;
 			break;
+		case 'o':
+			if (!number(optarg, MAX_CONCURRENCY, &n))
+				return false;
+			what->open = (unsigned)n;
+			break;
+		case 'a':
+			if (!number(optarg, MAX_CONCURRENCY, &n))
+				return false;
+			what->asking = (unsigned)n;
+			break;
 		case 'b':
 			if (!number(optarg, UINT64_C(1) << 40, &what->body))
 				return false;
@@ -112,6 +122,10 @@ static bool options(int argc, char **argv, struct load *what)
 			return false;
 		}
 	}
+	if (what->open < what->concurrency)
+		what->open = what->concurrency;
+	if (what->asking == 0 || what->asking > what->open)
+		what->asking = what->open;
 	return optind == argc && (what->body > 0 || what->kind != LOAD_BODIES);
 }
 

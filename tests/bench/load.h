@@ -11,6 +11,7 @@ enum load_kind {
 	LOAD_RESUMED, /* the same, each offering the newest ticket it has */
 	LOAD_BODIES,  /* one response with a large body a connection */
 	LOAD_IDLE,    /* one request each, then all connections are held */
+	LOAD_KEPT,    /* requests over connections that are kept: HTTP */
 };
 
 /* What a client is to do. */
@@ -18,15 +19,19 @@ struct load {
 	enum load_kind kind;
 	bool plain;	      /* no TLS */
 	uint16_t port;	      /* of 127.0.0.1 */
-	unsigned units;	      /* connections in all */
+	unsigned units;	      /* connections in all; kept: requests */
 	unsigned concurrency; /* of them at a time, each replaced when it has ended */
+	unsigned open;	      /* kept: connections; at least `concurrency` */
+	unsigned asking;      /* kept: how many of them take turns; the others stay silent */
 	uint16_t segment;     /* see load_tune_fd */
 	uint64_t body;	      /* bytes of each response's body; 0: the small one */
 };
 
 /* load_clients does the work and prints one line of JSON. Holding idle connections it prints that
- * line when all are there and stays until its standard input ends. False, with the reason on
- * stderr: a unit failed or was not what was asked for. */
+ * line when all are there and stays until its standard input ends. With kept ones it prints a line
+ * when all are there and have had a response, waits for a line to come, does the work, prints
+ * another line and stays in the same way. False, with the reason on stderr: a unit failed or was
+ * not what was asked for. */
 bool load_clients(const struct load *what);
 
 /* load_backend answers requests at 127.0.0.1:`port`, in segments of `segment` bytes, until it is

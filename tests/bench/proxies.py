@@ -1,4 +1,4 @@
-"""The proxies side by side: one worker each, two TLS listeners (ECDSA P-256 and RSA-2048), one
+"""The proxies side by side in TCP mode, and what all modes share: one worker each, two TLS listeners (ECDSA P-256 and RSA-2048), one
 backend, logs off, all else as each comes. Their configurations are written to the output folder."""
 
 import json
@@ -13,7 +13,7 @@ import time
 from process import Program
 
 KEYS = ("ecdsa", "rsa")
-_USER = "nobody"
+USER = "nobody"
 
 
 def free_port():
@@ -43,16 +43,18 @@ def _output(*command):
 
 
 class Proxy:
-    """What all have. `title` heads its column; `peer`: Sallyport is compared with it."""
+    """What all have. `title` heads its column; `peer`: Sallyport is compared with it; `keys`: of
+    its listeners."""
     peer = True
     plain = False
+    keys = KEYS
 
     def __init__(self, program, bench):
         self.program = program
         self.bench = bench
         self.folder = bench.out / self.name
         self.folder.mkdir(mode=0o755, exist_ok=True)
-        self.ports = {key: free_port() for key in KEYS}
+        self.ports = {key: free_port() for key in self.keys}
         self.log = self.folder / "output.log"
 
     def start(self):
@@ -62,7 +64,7 @@ class Proxy:
         started = Program(self.command(config), self.bench.proxy_cpu, self.log)
         end = time.monotonic() + 20
         while True:
-            answers = [self.bench.try_one(self, key) for key in KEYS]
+            answers = [self.bench.try_one(self, key) for key in self.keys]
             if all(answers):
                 return started
             if not started.running() or time.monotonic() > end:
@@ -77,7 +79,7 @@ class Proxy:
 class Sallyport(Proxy):
     name, title, file, peer = "sallyport", "Sallyport", "sallyport.json", False
     version_flags, version_pattern = ["version"], r"(?s)\s*(.*\S)"
-    access_log = False
+    access_log, mode = False, "tcp"
 
     def command(self, config):
         return [self.program, "run", "-c", config]
@@ -85,10 +87,10 @@ class Sallyport(Proxy):
     def config(self):
         return json.dumps({
             "listeners": [
-                {"name": key, "address": f"127.0.0.1:{self.ports[key]}", "mode": "tcp",
+                {"name": key, "address": f"127.0.0.1:{self.ports[key]}", "mode": self.mode,
                  "tls": {"certificates": [str(self.bench.out / f"{key}.pem")],
                          "min_version": "1.3", "groups": ["X25519"]},
-                 "pool": "backend"} for key in KEYS],
+                 "pool": "backend"} for key in self.keys],
             "pools": {"backend": {"servers": [f"127.0.0.1:{self.bench.backend_port}"]}},
             "workers": 1,
             "log": {"access": {"path": str(self.folder / "access.log")} if self.access_log
@@ -118,16 +120,22 @@ class Nginx(Proxy):
                 "\t\tssl_ecdh_curve X25519;\n"
                 "\t\tssl_session_tickets on;\n")
 
+    def servers(self, proxying):
+        return "".join(
+            f"\tserver {{\n\t\tlisten 127.0.0.1:{self.ports[key]} backlog=4096{self.tls(key)}"
+            f"{proxying}\t}}\n" for key in self.keys)
+
+    def main(self):
+        user = f"user {USER} nogroup;\n" if os.geteuid() == 0 else ""
+        return (f"{user}daemon off;\nworker_processes 1;\n"
+                f"error_log {self.folder}/error.log;\npid {self.folder}/nginx.pid;\n"
+                "events {\n\tworker_connections 9000;\n}\n")
+
     def config(self):
         module = "/usr/lib/nginx/modules/ngx_stream_module.so"
-        servers = "".join(
-            f"\tserver {{\n\t\tlisten 127.0.0.1:{self.ports[key]} backlog=4096{self.tls(key)}"
-            f"\t\tproxy_pass 127.0.0.1:{self.bench.backend_port};\n\t}}\n" for key in KEYS)
-        user = f"user {_USER} nogroup;\n" if os.geteuid() == 0 else ""
+        servers = self.servers(f"\t\tproxy_pass 127.0.0.1:{self.bench.backend_port};\n")
         load = f"load_module {module};\n" if pathlib.Path(module).exists() else ""
-        return (f"{load}{user}daemon off;\nworker_processes 1;\n"
-                f"error_log {self.folder}/error.log;\npid {self.folder}/nginx.pid;\n"
-                "events {\n\tworker_connections 9000;\n}\n"
+        return (f"{load}{self.main()}"
                 f"stream {{\n\taccess_log off;\n\ttcp_nodelay on;\n{servers}}}\n")
 
 
@@ -145,17 +153,19 @@ class HAProxy(Proxy):
     def command(self, config):
         return [self.program, "-db", "-f", config]
 
+    log_to, defaults, at_backend = "", "\tmode tcp\n", ""
+
     def config(self):
-        user = f"\tuser {_USER}\n\tgroup nogroup\n" if os.geteuid() == 0 else ""
+        user = f"\tuser {USER}\n\tgroup nogroup\n" if os.geteuid() == 0 else ""
         fronts = "".join(
             f"frontend {key}\n\tbind 127.0.0.1:{self.ports[key]} backlog 4096 ssl "
             f"crt {self.bench.out}/{key}.pem ssl-min-ver TLSv1.3 "
             "ciphersuites TLS_AES_128_GCM_SHA256 curves X25519\n\tdefault_backend all\n"
-            for key in KEYS)
-        return (f"global\n\tnbthread 1\n\tmaxconn 8000\n{user}"
-                "defaults\n\tmode tcp\n\ttimeout connect 5s\n\ttimeout client 10m\n"
+            for key in self.keys)
+        return (f"global\n\tnbthread 1\n\tmaxconn 8000\n{self.log_to}{user}"
+                f"defaults\n{self.defaults}\ttimeout connect 5s\n\ttimeout client 10m\n"
                 f"\ttimeout server 10m\n{fronts}"
-                f"backend all\n\tserver one 127.0.0.1:{self.bench.backend_port}\n")
+                f"backend all\n{self.at_backend}\tserver one 127.0.0.1:{self.bench.backend_port}\n")
 
 
 class Hitch(Proxy):
@@ -166,7 +176,7 @@ class Hitch(Proxy):
         return [self.program, f"--config={config}"]
 
     def config(self):
-        user = f'user = "{_USER}"\ngroup = "nogroup"\n' if os.geteuid() == 0 else ""
+        user = f'user = "{USER}"\ngroup = "nogroup"\n' if os.geteuid() == 0 else ""
         fronts = "".join(
             f'frontend = {{\n\thost = "127.0.0.1"\n\tport = "{self.ports[key]}"\n'
             f'\tpem-file = "{self.bench.out}/{key}.pem"\n}}\n' for key in KEYS)
@@ -176,9 +186,9 @@ class Hitch(Proxy):
                 'ecdh-curve = "X25519"\nocsp-dir = ""\n')
 
 
-ALL = {kind.name: kind for kind in
+TCP = {kind.name: kind for kind in
        (Sallyport, Nginx, HAProxy, Hitch, SallyportLogging, NginxPlain)}
-_PROGRAMS = {"nginx": "nginx", "nginx-plain": "nginx", "haproxy": "haproxy", "hitch": "hitch"}
+_PROGRAMS = {"nginx-plain": "nginx"}
 
 
 def find(name, sallyport):
@@ -186,4 +196,4 @@ def find(name, sallyport):
     if name.startswith("sallyport"):
         return sallyport if os.access(sallyport, os.X_OK) else None
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    return shutil.which(_PROGRAMS[name], path=path)
+    return shutil.which(_PROGRAMS.get(name, name), path=path)

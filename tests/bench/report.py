@@ -2,16 +2,7 @@
 
 import statistics
 
-# name: (title, unit, scale of the raw figure, decimals)
-UNITS = {
-    "full-ecdsa": ("full handshake, ECDSA P-256", "us", 1e-3, 0),
-    "full-rsa": ("full handshake, RSA-2048", "us", 1e-3, 0),
-    "resumed": ("resumed handshake", "us", 1e-3, 0),
-    "bytes": ("GB relayed to the client", "ms", 1e-6, 0),
-    "idle": ("idle connection, user space", "bytes", 1, 0),
-}
-RATIO_TARGETS = {"full-ecdsa": 0.90, "resumed": 0.80, "bytes": 0.75}
-IDLE_TARGET = 5 * 1024
+from units import OWN
 
 
 def median(samples):
@@ -37,41 +28,37 @@ def ratio_to_best(samples, peers):
 def judge(unit, samples, peers):
     """Ratio to the best peer, the target in words, whether it is met (None: no target)."""
     ratio = ratio_to_best(samples, peers)
-    if unit == "idle":
-        own = median(samples.get("sallyport", []))
-        return ratio, f"<= {IDLE_TARGET}", None if own is None else own <= IDLE_TARGET
-    if unit in RATIO_TARGETS:
-        target = RATIO_TARGETS[unit]
-        return ratio, f"ratio <= {target:.2f}", None if ratio is None else ratio <= target
-    return ratio, "", None
+    if unit.target is None:
+        return ratio, "", None
+    seen = median(samples.get("sallyport", [])) if unit.target.of == OWN else ratio
+    return ratio, unit.target.words, None if seen is None else seen <= unit.target.most
 
 
 def _cell(value, unit):
     if value is None:
         return ""
-    _, _, scale, decimals = UNITS[unit]
-    return f"{value * scale:,.{decimals}f}"
+    return f"{value * unit.scale:,.{unit.decimals}f}"
 
 
-def table(results, columns, peers):
-    """`results`: unit -> proxy -> raw samples. `columns`: proxy -> title. Markdown."""
+def table(units, results, columns, peers):
+    """`results`: name of a unit -> proxy -> raw samples. `columns`: proxy -> title. Markdown."""
     head = ["CPU time per", "", *columns.values(), "ratio to best peer", "target", ""]
     rows = [head, ["---", "---", *["--:"] * (len(columns) + 1), "---", "---"]]
-    for unit, samples in results.items():
-        medians = {p: median(samples.get(p)) for p in columns}
+    for name, samples in results.items():
+        unit, medians = units[name], {p: median(samples.get(p)) for p in columns}
         ratio, target, met = judge(unit, samples, peers)
-        rows.append([UNITS[unit][0], UNITS[unit][1], *[_cell(medians[p], unit) for p in columns],
+        rows.append([unit.title, unit.measure, *[_cell(medians[p], unit) for p in columns],
                      "" if ratio is None else f"{ratio:.2f}", target,
                      {None: "", True: "pass", False: "FAIL"}[met]])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def spreads(results, columns):
+def spreads(units, results, columns):
     """One line a unit: how far the rounds lie apart."""
     lines = []
-    for unit, samples in results.items():
+    for name, samples in results.items():
         parts = [f"{title} {100 * s:.1f} %" for p, title in columns.items()
                  if (s := spread(samples.get(p, []))) is not None]
         if parts:
-            lines.append(f"- {UNITS[unit][0]}: " + ", ".join(parts))
+            lines.append(f"- {units[name].title}: " + ", ".join(parts))
     return "\n".join(lines)

@@ -1,28 +1,40 @@
 #!/usr/bin/python3
-"""tests/bench/run.py: what TLS termination costs, Sallyport beside nginx, HAProxy and hitch.
+"""tests/bench/run.py: what TLS termination costs, Sallyport beside its peers.
 
 Each proxy runs with one worker on one core; load client and backend (bench_load) share another
 one. What is measured is CPU time of all processes of the proxy, user and kernel, to the
 nanosecond, until they have come to rest after the work; on a busy machine it holds roughly where
-wall time does not. A unit is a connection of TLS 1.3 (TLS_AES_128_GCM_SHA256, X25519): handshake,
-one small request and its response, close_notify and close; or a GB (10^9 bytes) of bodies of
-64 MiB, four at a time. Idle connections: a fresh process, its user-space memory (PSS without pages
-of files) before and after N connections have each relayed one request and stay. The proxies take
-turns in every round, the first one changing. Figures are medians; the ratio is the median of the
-rounds' ratios to the best peer, the one against which it is worst. The client checks version,
-cipher, group and that each ticket was taken.
+wall time does not. Everybody speaks TLS 1.3 (TLS_AES_128_GCM_SHA256, X25519); the client checks
+version, cipher, group and that each ticket was taken.
+
+--mode tcp: beside nginx's stream module, HAProxy and hitch. A unit is a connection: handshake, one
+small request and its response, close_notify and close; or a GB (10^9 bytes) of bodies of 64 MiB,
+four at a time. Logs are off but where the column says otherwise. The last column is the price of
+the sockets alone: nginx relaying without TLS.
+
+--mode http: beside nginx, HAProxy and nghttpx, all with kept connections to the backend and an
+access log in a file. A unit is a request over connections that are kept, 32 at a time; a GB of
+bodies of 10 MB, four at a time; or a connection as above. Requests with 10 and 1,000 connections
+open are 10 at a time in all cases; opening is not counted. Where all 1,000 take turns, each finds
+its connection's memory, the kernel's too, gone from the caches. Of each access log the lines are
+counted: they must be as many as the requests.
+
+Idle connections: a fresh process, its user-space memory (PSS without pages of files) before and
+after N connections have each had one response and stay. The proxies take turns in every round, the
+first one changing. Figures are medians; the ratio is the median of the rounds' ratios to the best
+peer, the one against which it is worst.
 
 All of it depends on the machine: compare figures of one run only, and ratios between runs. With
 others at work on it, more rounds of less work (--rounds 15 --scale 0.2 --nice -15) hold better.
 
-Certificates are the same for all, logs are off but where the column says otherwise, session
-tickets are on, the rest is as each comes. The last column is the price of the sockets alone: nginx
-relaying without TLS. Output folder: configurations, logs, versions, table.md, results.json.
+Certificates are the same for all, session tickets are on, the rest is as each comes. Output folder:
+configurations, logs, versions, table.md, results.json.
 
-Targets: those of issue 3, with Debian's BoringSSL.
+Targets: those of issues 3 (tcp) and 4 (http), with Debian's BoringSSL.
 
   cmake --preset release && cmake --build --preset release && tests/bench/run.py
   tests/bench/run.py --units full-ecdsa,resumed --proxies sallyport,nginx --rounds 9
+  tests/bench/run.py --mode http
 """
 
 import argparse
@@ -36,20 +48,15 @@ import sys
 import tempfile
 import time
 
+import http_proxies
 import proxies
 import report
+import units as measures
 from process import Program, cpu_ns, memory, settle
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BODY = 64 << 20
-# unit: (bench_load's words, listener, connections)
-WORK = {
-    "full-ecdsa": (["full"], "ecdsa", 2500),
-    "full-rsa": (["full"], "rsa", 1200),
-    "resumed": (["resumed"], "ecdsa", 3000),
-    "bytes": (["bodies", "--body", str(BODY), "--concurrency", "4"], "ecdsa", 24),
-    "idle": (["idle"], "ecdsa", 3000),
-}
+PROXIES = {"tcp": proxies.TCP, "http": http_proxies.HTTP}
+LOG_PATIENCE_S = 5
 
 
 class Failure(Exception):
@@ -59,6 +66,8 @@ class Failure(Exception):
 class Bench:
     def __init__(self, args):
         self.args = args
+        self.measures = measures.ALL[args.mode]
+        self.asked = {}  # proxy: requests, of those that the load says were answered
         self.proxy_cpu, self.load_cpu = args.proxy_cpu, args.load_cpu
         self.out = pathlib.Path(args.out or tempfile.mkdtemp(prefix="sallyport-bench-")).resolve()
         self.out.mkdir(parents=True, exist_ok=True)
@@ -76,31 +85,49 @@ class Bench:
                               capture_output=True).returncode == 0
 
     def client_words(self, proxy, unit, units):
-        words, key, _ = WORK[unit]
-        return [words[0], str(proxy.ports[key]), *words[1:], "--units", str(units),
+        what = self.measures[unit]
+        return [what.words[0], str(proxy.ports[what.key]), *what.words[1:], "--units", str(units),
                 "--segment", str(self.args.segment),
                 *["--plain"] * proxy.plain]
 
     def units(self, unit):
+        count = self.measures[unit].count
         if unit == "idle":
-            return WORK[unit][2]  # with fewer, what a process needs once would count as theirs
-        return max(8, round(WORK[unit][2] * self.args.scale))
+            return count  # with fewer, what a process needs once would count as theirs
+        return max(8, round(count * self.args.scale))
+
+    def count(self, proxy, said):
+        """What the load said about its work, and how much that was."""
+        if not said:
+            raise Failure(f"{proxy.name}: the load failed; see {self.load_log}")
+        done = json.loads(said)
+        self.asked[proxy.name] = self.asked.get(proxy.name, 0) + done["units"]
+        return done
 
     def cpu_per_unit(self, proxy, started, unit, units):
         """CPU nanoseconds per unit."""
-        pids = started.family
-        before = cpu_ns(pids)
-        with self.load(self.client_words(proxy, unit, units), stdout=subprocess.PIPE) as client:
-            said, _ = client.popen.communicate()
-        settle(pids)
+        what, pids = self.measures[unit], started.family
+        with self.load(self.client_words(proxy, unit, units), stdout=subprocess.PIPE,
+                       stdin=subprocess.PIPE) as client:
+            if what.words[0] == "kept":
+                self.count(proxy, client.popen.stdout.readline())
+                settle(pids)
+            before = cpu_ns(pids)
+            if what.words[0] == "kept":
+                client.popen.stdin.write(b"\n")
+                client.popen.stdin.flush()
+            done = self.count(proxy, client.popen.stdout.readline())
+            settle(pids)
+            used = cpu_ns(pids) - before
+            client.popen.communicate()
         if client.popen.returncode != 0:
             raise Failure(f"{proxy.name}, {unit}: the load failed; see {self.load_log}")
         if started.family != pids:
             raise Failure(f"{proxy.name}, {unit}: a process has gone or come; see {proxy.log}")
-        used, done = cpu_ns(pids) - before, json.loads(said)
         if unit == "resumed" and done["resumed"] < units - 1:
             raise Failure(f"{proxy.name}: only {done['resumed']} of {units} were resumed")
-        return used / (done["bytes"] / 1e9 if unit == "bytes" else units)
+        settle(pids)  # closing what was kept is not the next one's work
+        return used / (done["bytes"] / 1e9 if what.per_gb else units)
 
     def memory_per_idle(self, proxy, units):
         """Bytes per idle connection of a fresh process."""
@@ -109,11 +136,11 @@ class Bench:
             before = memory(started.family)
             with self.load(self.client_words(proxy, "idle", units), stdout=subprocess.PIPE,
                            stdin=subprocess.PIPE) as client:
-                ready = client.popen.stdout.readline()
+                self.count(proxy, client.popen.stdout.readline())
                 settle(started.family)
                 used = memory(started.family) - before
                 client.popen.communicate()
-            if not ready or client.popen.returncode != 0:
+            if client.popen.returncode != 0:
                 raise Failure(f"{proxy.name}, idle: the load failed; see {self.load_log}")
             return used / units
 
@@ -132,7 +159,7 @@ def cpu_rounds(bench, chosen, units, rounds, results, say):
         for turn in range(-1, rounds):  # the first one warms up
             for unit in units:
                 for proxy in rotated(chosen, turn):
-                    if proxy.plain and unit != "full-ecdsa" and unit != "bytes":
+                    if proxy.plain and not bench.measures[unit].plain:
                         continue
                     number = bench.units(unit) if turn >= 0 else bench.units(unit) // 4
                     value = bench.cpu_per_unit(proxy, running[proxy.name], unit, max(4, number))
@@ -170,8 +197,7 @@ def package(name):
 
 
 def versions(chosen):
-    found = {p.title: p.version() for p in chosen if p.name in ("sallyport", "nginx", "haproxy",
-                                                               "hitch")}
+    found = {p.title: p.version() for p in chosen if p.name not in ("sallyport-log", "nginx-plain")}
     found["OpenSSL of the peers"] = package("libssl3") or package("libssl3t64")
     found["BoringSSL package"] = package("android-libboringssl")
     found["kernel"] = platform.release()
@@ -180,15 +206,15 @@ def versions(chosen):
 
 
 def choose(bench, args):
-    chosen = []
-    for name in args.proxies.split(","):
-        if name not in proxies.ALL:
-            raise Failure(f"no proxy {name}; there are {', '.join(proxies.ALL)}")
+    chosen, known = [], PROXIES[args.mode]
+    for name in args.proxies.split(",") if args.proxies else known:
+        if name not in known:
+            raise Failure(f"no proxy {name}; there are {', '.join(known)}")
         program = proxies.find(name, args.sallyport)
         if program is None:
             print(f"left out: {name} is not installed or not built", file=sys.stderr)
             continue
-        chosen.append(proxies.ALL[name](program, bench))
+        chosen.append(known[name](program, bench))
     if not chosen:
         raise Failure("no proxy to measure")
     return chosen
@@ -201,8 +227,11 @@ def arguments():
     parser.add_argument("--sallyport", default=str(build / "sallyport"), help="the binary")
     parser.add_argument("--load", default=str(build / "tests/bench_load"), help="bench_load")
     parser.add_argument("--out", help="output folder; default: a new one in the temporary folder")
-    parser.add_argument("--proxies", default=",".join(proxies.ALL), help="default: %(default)s")
-    parser.add_argument("--units", default=",".join(WORK), help="default: %(default)s")
+    parser.add_argument("--mode", choices=list(PROXIES), default="tcp",
+                        help="default: %(default)s")
+    for what, known in (("proxies", PROXIES), ("units", measures.ALL)):
+        parser.add_argument(f"--{what}", help="default: all; " + "; ".join(
+            f"{mode}: {','.join(names)}" for mode, names in known.items()))
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
     parser.add_argument("--scale", type=float, default=1.0,
                         help="multiplies the work of a round, but for idle; default: %(default)s")
@@ -215,9 +244,11 @@ def arguments():
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--strict", action="store_true", help="exit 1 where a target is missed")
     args = parser.parse_args()
-    unknown = set(args.units.split(",")) - set(WORK)
+    known = [name for name, unit in measures.ALL[args.mode].items() if unit.count]
+    args.units = args.units.split(",") if args.units else known
+    unknown = set(args.units) - set(known)
     if unknown:
-        parser.error(f"no unit {', '.join(sorted(unknown))}; there are {', '.join(WORK)}")
+        parser.error(f"no unit {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if args.rounds < 1 or args.scale <= 0:
         parser.error("--rounds and --scale are greater than 0")
     if not os.access(args.load, os.X_OK):
@@ -230,7 +261,7 @@ def arguments():
 
 def measure(bench, args, say):
     chosen = choose(bench, args)
-    units = args.units.split(",")
+    units = args.units
     results = {unit: {} for unit in units}
     proxies.make_certificates(bench.out)
     with bench.load(["backend", str(bench.backend_port), "--segment", str(args.segment)]):
@@ -241,32 +272,51 @@ def measure(bench, args, say):
         if "idle" in units:
             idle_rounds(bench, [p for p in chosen if p.name != "sallyport-log"],
                         min(args.rounds, 5), results, say)
-    return chosen, results
+    return chosen, measures.derive(bench.measures, results)
+
+
+def logged(bench, chosen):
+    """One line about each access log that should have a line for each request, and whether they
+    all have."""
+    lines, whole = [], True
+    for proxy in chosen:
+        if not hasattr(proxy, "logged"):
+            continue
+        asked, end = bench.asked.get(proxy.name, 0), time.monotonic() + LOG_PATIENCE_S
+        while (seen := proxy.logged()) < asked and time.monotonic() < end:
+            time.sleep(0.2)
+        whole = whole and seen >= asked
+        lines.append(f"- access log of {proxy.title}: {seen:,} lines, {asked:,} requests"
+                     f"{'' if seen >= asked else ': LINES ARE MISSING'}")
+    return lines, whole
 
 
 def show(bench, args, chosen, results):
+    known = bench.measures
     columns = {p.name: p.title for p in chosen}
     peers = [p.name for p in chosen if p.peer]
     found = versions(chosen)
-    text = "\n".join([report.table(results, columns, peers), "",
+    logs, met_logs = logged(bench, chosen)
+    text = "\n".join([report.table(known, results, columns, peers), "",
                       f"Medians of {args.rounds} rounds, TCP segments: "
                       f"{args.segment or 'as loopback has them'}. Half the distance of the quartiles:", "",
-                      report.spreads(results, columns), "",
+                      report.spreads(known, results, columns), "",
+                      *logs,
                       *[f"- {what}: {' '.join(version.split())}" for what, version in found.items()],
                       ""])
     verdicts = {}
     for unit, samples in results.items():
         medians = {p: report.median(samples.get(p)) for p in columns}
-        ratio, target, met = report.judge(unit, samples, peers)
+        ratio, target, met = report.judge(known[unit], samples, peers)
         verdicts[unit] = {"medians": medians, "ratio": ratio, "target": target, "met": met,
                           "samples": samples}
-    raw = json.dumps({"units": verdicts, "versions": found, "rounds": args.rounds,
+    raw = json.dumps({"mode": args.mode, "units": verdicts, "versions": found, "rounds": args.rounds,
                       "scale": args.scale, "segment": args.segment}, indent=2)
     (bench.out / "table.md").write_text(text)
     (bench.out / "results.json").write_text(raw + "\n")
     print(raw if args.json else text)
     print(f"configurations and logs: {bench.out}", file=sys.stderr)
-    return all(v["met"] is not False for v in verdicts.values())
+    return met_logs and all(v["met"] is not False for v in verdicts.values())
 
 
 def main():

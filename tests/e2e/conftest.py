@@ -11,8 +11,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from support import backends, certs, nginx, sallyport as runner, tools  # noqa: E402
-from support.ports import free_port  # noqa: E402
+from support import backends, certs, nginx, rawbackend, sallyport as runner, tools  # noqa: E402
+from support.ports import HOST, free_port  # noqa: E402
 
 
 def _own_folder(prefix):
@@ -52,17 +52,14 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.when == "call":
         item.failed = report.failed
-    for instance in getattr(item, "instances", ()):
-        if report.failed:
-            report.sections.append((f"sallyport in {instance.folder}", instance.words()))
+    for node in (item, item.getparent(pytest.Module)):
+        for instance in getattr(node, "instances", ()):
+            if report.failed:
+                report.sections.append((f"sallyport in {instance.folder}", instance.words()))
 
 
-@pytest.fixture
-def sallyport(folder, request):
-    """Makes and starts instances: sallyport(servers, tls=..., ...) with the words of
-    support.sallyport.config, or sallyport(config={...}). At the end each is stopped by SIGTERM,
-    must exit 0, leave no process behind, and have said nothing it must not say."""
-    instances = request.node.instances = []
+def _instances(folder, node):
+    instances = node.instances = []
 
     def make(servers=None, config=None, start=True, nofile=None, environ=None, **words):
         place = folder / f"sallyport{len(instances)}"
@@ -75,13 +72,56 @@ def sallyport(folder, request):
 
     yield make
     try:
-        if not getattr(request.node, "failed", False):
+        if not getattr(node, "failed", False):
             for instance in instances:
                 instance.stop()
                 instance.assert_clean()
     finally:
         for instance in instances:
             instance.destroy()
+
+
+@pytest.fixture
+def sallyport(folder, request):
+    """Makes and starts instances: sallyport(servers, tls=..., ...) with the words of
+    support.sallyport.config, or sallyport(config={...}). At the end each is stopped by SIGTERM,
+    must exit 0, leave no process behind, and have said nothing it must not say."""
+    yield from _instances(folder, request.node)
+
+
+@pytest.fixture(scope="module")
+def sallyport_for_all(request):
+    """The same for all tests of a file together."""
+    folder = _own_folder("sp-")
+    yield from _instances(folder, request.node)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def http_door(sallyport_for_all):
+    """Makes an instance in mode http before a raw backend, for all tests of a file:
+    http_door(listeners={name: words}, pools={name: words}). Without a pool or routes a listener
+    goes to the pool "back". A pool without servers has that backend alone, and behind those in
+    `before` where it has that."""
+    made = []
+
+    def make(listeners=None, pools=None, **top):
+        made.append(rawbackend.RawBackend())
+        entries = [{"name": name, "address": f"{HOST}:{free_port()}", "mode": "http",
+                    **({} if "routes" in words else {"pool": "back"}), **words}
+                   for name, words in {"door": {}, **(listeners or {})}.items()]
+        everything = {}
+        for name, words in {"back": {}, **(pools or {})}.items():
+            words = dict(words)
+            servers = [*words.pop("before", []), made[-1].address]
+            everything[name] = {"servers": servers, **words}
+        config = {"workers": 1, "drain_timeout": "2s", "listeners": entries, "pools": everything,
+                  **top}
+        return rawbackend.Door(sallyport_for_all(config=config), made[-1])
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from support import backends
 from support.backends import push_until_stuck, read_all
 from support.tlsclient import Wire, ask, connect, context, tcp
+from support.traffic import push
 from support.wait import PATIENCE, SANITIZED, wait_until
 
 CONNECTIONS = 8
@@ -50,7 +51,6 @@ def test_a_slow_backend_stops_the_client(sallyport, backend, authority):
     for client in clients:
         client.tls.write(bytes(AMOUNT))
         data = client.pending()
-        client.raw.setblocking(False)
         at = push(client.raw, data)
         assert at < len(data), "nothing stopped the client"
         sent.append((client, data[at:]))
@@ -63,18 +63,6 @@ def test_a_slow_backend_stops_the_client(sallyport, backend, authority):
         client.close_notify()
     wait_until(lambda: len(server.results) == CONNECTIONS, "every backend to be done")
     assert server.results == [AMOUNT] * CONNECTIONS
-
-
-def push(raw, data):
-    """Sends until nothing was taken for a moment; returns how much went."""
-    at, last = 0, time.monotonic()
-    while at < len(data) and time.monotonic() - last < 0.1:
-        try:
-            at += raw.send(memoryview(data)[at:at + 65536])
-            last = time.monotonic()
-        except BlockingIOError:
-            time.sleep(0.01)
-    return at
 
 
 def test_one_that_is_stuck_does_not_hold_up_another(sallyport, backend, authority):

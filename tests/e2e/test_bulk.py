@@ -3,11 +3,11 @@
 import hashlib
 import select
 import ssl
-import threading
 
 import pytest
 
 from support.backends import blocks, echo, hashed, send_blocks
+from support.memory import Watch
 from support.tlsclient import connect, context
 from support.wait import PATIENCE, SANITIZED
 
@@ -16,28 +16,6 @@ AMOUNT = 64 * MIB if SANITIZED else 1024 * MIB
 MAY_GROW = (32 if SANITIZED else 4) * MIB
 # What a sanitizer keeps of what was freed.
 ENVIRON = {"ASAN_OPTIONS": "abort_on_error=1:quarantine_size_mb=4"}
-
-
-class Watch:
-    """Looks at an instance's memory until told to stop, and remembers the most."""
-
-    def __init__(self, instance):
-        self._instance = instance
-        self._over = threading.Event()
-        self.before = self.most = instance.memory()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self):
-        while not self._over.wait(0.1):
-            self.most = max(self.most, self._instance.memory())
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._over.set()
-        self._thread.join()
 
 
 @pytest.fixture
@@ -55,7 +33,7 @@ def test_a_gigabyte_down_arrives_whole_and_memory_stays_flat(door, backend):
             digest.update(memoryview(buffer)[:n])
             total += n
     assert (total, digest.hexdigest()) == (AMOUNT, server.result())
-    assert watch.most - watch.before < MAY_GROW
+    assert watch.grown < MAY_GROW
     assert instance.wait_record(cause="closed")["bytes_sent"] == AMOUNT
 
 
@@ -66,7 +44,7 @@ def test_a_gigabyte_up_arrives_whole_and_memory_stays_flat(door, backend):
         sent = send_blocks(client, AMOUNT)
         client.unwrap()
     assert server.result() == (AMOUNT, sent)
-    assert watch.most - watch.before < MAY_GROW
+    assert watch.grown < MAY_GROW
     assert instance.wait_record(cause="closed")["bytes_received"] == AMOUNT
 
 

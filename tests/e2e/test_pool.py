@@ -43,7 +43,8 @@ def silent():
 
 
 def test_round_robin_gives_each_the_same(sallyport, backend):
-    instance = sallyport([backend(named(n)).address for n in "abc"])
+    instance = sallyport([backend(named(n)).address for n in "abc"],
+                         pool={"balance": "round_robin"})
     seen = collections.Counter(greeting(instance.port) for _ in range(30))
     assert seen == {"a": 10, "b": 10, "c": 10}
 
@@ -51,7 +52,7 @@ def test_round_robin_gives_each_the_same(sallyport, backend):
 def test_weights_are_kept_and_spread(sallyport, backend):
     servers = [{"address": backend(named(n)).address, "weight": w}
                for n, w in (("a", 1), ("b", 2), ("c", 3))]
-    instance = sallyport(servers)
+    instance = sallyport(servers, pool={"balance": "round_robin"})
     seen = [greeting(instance.port) for _ in range(60)]
     assert collections.Counter(seen) == {"a": 10, "b": 20, "c": 30}
     # Every six in a row are shared out as the sixty are.

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import time
 
 import pytest
@@ -31,34 +30,6 @@ def alive(tls):
         return False
 
 
-def peers_of(worker, port):
-    """The clients' ports of those connections to `port` that this process has."""
-    inodes = set()
-    for entry in os.scandir(f"/proc/{worker}/fd"):
-        with contextlib.suppress(OSError):
-            target = os.readlink(entry.path)
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
-    with open("/proc/net/tcp", encoding="ascii") as f:
-        rows = [line.split() for line in f.readlines()[1:]]
-    return {int(row[2].rpartition(":")[2], 16) for row in rows
-            if row[9] in inodes and row[1].endswith(f":{port:04X}") and row[3] == "01"}
-
-
-def killed(instance, pid):
-    """Kills a worker; the log shall say so. Returns when."""
-    instance.expect_noise = (r"killed by SIGKILL",)
-    when = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
-    return when
-
-
-def wait_replaced(instance, gone, number):
-    """Waits until there are `number` workers again, none of those that have gone."""
-    return wait_until(lambda: (w := instance.workers()) and len(w) == number and
-                      not set(w) & set(gone) and w, "a new worker", every=0.005)
-
-
 def assert_served_again(knocks, deaths):
     """Every probe that began after a death (and is not one of the next) was answered in time."""
     late = [k for k in knocks if not k.error and k.seconds > SECOND]
@@ -81,8 +52,8 @@ def test_serving_again_within_a_second(sallyport, web, authority, workers):
             before = instance.workers()
             assert len(before) == workers
             time.sleep(0.5)
-            deaths.append(killed(instance, before[0]))
-            now = wait_replaced(instance, before[:1], workers)
+            deaths.append(instance.kill_worker(before[0]))
+            now = instance.wait_replaced(before[:1], workers)
             assert set(before[1:]) < set(now)  # the others are who they were
             load.finish()
         knocks = probing.finish()
@@ -107,13 +78,13 @@ def test_no_connection_of_another_worker_is_touched(sallyport, backend, authorit
             ask(tls)
         instance.wait_metric(len(connections), "connections_active")
         before = instance.workers()
-        theirs = {w: peers_of(w, instance.port) for w in before}
+        theirs = {w: processes.peers_of(w, instance.port) for w in before}
         assert sum(map(len, theirs.values())) == len(connections)
         victim = max(theirs, key=lambda w: len(theirs[w]))
         assert all(theirs.values()), f"the kernel gave a worker nothing: {theirs}"
         ports = {tls: tls.getsockname()[1] for tls in connections}
-        killed(instance, victim)
-        wait_replaced(instance, [victim], workers)
+        instance.kill_worker(victim)
+        instance.wait_replaced([victim], workers)
         rest = [tls for tls in connections if ports[tls] not in theirs[victim]]
         lost = [tls for tls in connections if ports[tls] in theirs[victim]]
         for tls in rest:
@@ -138,7 +109,7 @@ def test_counters_never_decrease(sallyport, web, authority):
     with Knocking(instance.port, 2):
         for _ in range(3):
             pid = instance.workers()[0]
-            killed(instance, pid)
+            instance.kill_worker(pid)
             until = time.monotonic() + 0.5
             while time.monotonic() < until:
                 metrics = instance.metrics()
@@ -146,7 +117,7 @@ def test_counters_never_decrease(sallyport, web, authority):
                     seen = metrics.get(name)
                     assert seen >= last[name], f"{name}: {seen} after {last[name]}"
                     last[name] = seen
-            wait_replaced(instance, [pid], 2)
+            instance.wait_replaced([pid], 2)
     assert last["connections_accepted_total"] > 20
     instance.wait_metric(0, "connections_active")
 
@@ -161,8 +132,8 @@ def test_limits_forget_the_dead(sallyport, backend, authority):
                 ask(stack.enter_context(tlsclient.connect(instance.port)))
             gone = instance.workers()
             for pid in gone:
-                killed(instance, pid)
-            wait_replaced(instance, gone, 2)
+                instance.kill_worker(pid)
+            instance.wait_replaced(gone, 2)
         instance.wait_metric(0, "connections_active")
     with contextlib.ExitStack() as stack:
         for _ in range(6):
@@ -173,13 +144,14 @@ def test_limits_forget_the_dead(sallyport, backend, authority):
 
 def test_siblings_serve_for_one_that_crashes_in_a_loop(sallyport, web, authority):
     instance = sallyport([web().address], tls=[authority.leaf("a.example").pem], workers=2)
-    survivor, victim = instance.workers()
+    # One serves, and says so, before the other has a name.
+    survivor, victim = wait_until(lambda: len(w := instance.workers()) == 2 and w, "two workers")
     kills = 0
     with Probing(instance.port) as probing:
         began = time.monotonic()
         while time.monotonic() < began + 5:
             for pid in set(instance.workers()) - {survivor}:
-                killed(instance, pid)
+                instance.kill_worker(pid)
                 kills += 1
             time.sleep(0.002)
         ended = time.monotonic()
@@ -214,9 +186,9 @@ def test_a_reload_while_a_worker_is_away(sallyport, web, authority, folder):
     for _ in range(3):
         gone = instance.workers()
         for pid in gone:
-            killed(instance, pid)
+            instance.kill_worker(pid)
         assert instance.reload(config) == "done"
-        wait_replaced(instance, gone, 2)
+        instance.wait_replaced(gone, 2)
         for _ in range(6):
             assert tlsclient.served_serial(instance.port) == fresh.serial
 

@@ -9,6 +9,7 @@
 
 #include "conf/must.h"
 #include "proxy/observe/record.h"
+#include "proxy/observe/record_request.h"
 #include "proxy/observe/ring.h"
 
 enum { PREFIX = 10 };
@@ -35,6 +36,37 @@ static void check_plain(size_t n)
 		MUST((uint8_t)line[i] >= 0x20 && line[i] != 0x7f);
 }
 
+/* One line of printable ASCII, with the six quotes of the format and no others. */
+static void check_combined(size_t n)
+{
+	unsigned quotes = 0;
+
+	check_plain(n);
+	for (size_t i = 0; i < n - 1; i++) {
+		MUST((uint8_t)line[i] < 0x7f);
+		quotes += line[i] == '"';
+	}
+	MUST(quotes == 6);
+}
+
+static void read_request(struct span bytes, const struct record_names *names)
+{
+	bool sound = record_request_sound(bytes);
+	size_t n;
+
+	MUST(sound == (record_type_of(bytes) == RECORD_REQUEST));
+	if ((n = record_request_line(bytes, names, line, sizeof(line))) > 0) {
+		MUST(sound);
+		check_json(n);
+	}
+	if ((n = record_request_combined(bytes, line, sizeof(line))) > 0) {
+		MUST(sound);
+		check_combined(n);
+	}
+	(void)record_request_line(bytes, names, line, bytes.n % 700);
+	(void)record_request_combined(bytes, line, bytes.n % 700);
+}
+
 static void read_one(struct span bytes)
 {
 	static const struct record_names names = { "listener", "p\"ool", "ser\nver" };
@@ -44,13 +76,15 @@ static void read_one(struct span bytes)
 	(void)slots;
 	(void)record_level_of(bytes);
 	if ((n = record_line(bytes, &names, line, sizeof(line))) > 0) {
-		MUST(record_type_of(bytes) != 0 && record_type_of(bytes) != RECORD_EVENT);
+		MUST(record_type_of(bytes) == RECORD_CONNECTION ||
+		     record_type_of(bytes) == RECORD_HANDSHAKE_FAILED);
 		check_json(n);
 	}
 	if ((n = record_event_line(bytes, line, sizeof(line))) > 0) {
 		MUST(record_type_of(bytes) == RECORD_EVENT);
 		check_plain(n);
 	}
+	read_request(bytes, &names);
 	/* A buffer that is too small is no reason to write past it. */
 	(void)record_line(bytes, &names, line, bytes.n % 700);
 	(void)record_event_line(bytes, line, bytes.n % 700);

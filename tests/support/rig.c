@@ -1,18 +1,22 @@
 #include "tests/support/rig.h"
 
 #include <arpa/inet.h>
+#include <event2/event.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "conf/must.h"
 
-#define TICK_NS INT64_C(20000000)
+#define TICK_NS 1000000
 #define GUARD_NS INT64_C(5000000000)
+
+enum { SETTLE_TICKS = 3 };
 
 static void between(void *arg)
 {
@@ -36,11 +40,23 @@ static size_t between_waiting(const void *arg)
 	return r->tls && !r->hold_keys ? keys_waiting(r->side.keys) : 0;
 }
 
-static void tick_fired(struct timer *t)
+static void tick_fired(evutil_socket_t fd, short what, void *arg)
 {
-	struct rig *r = (struct rig *)((char *)t - offsetof(struct rig, tick));
+	struct rig *r = arg;
+	uint64_t times;
 
-	loop_after(r->loop, t, TICK_NS);
+	(void)what;
+	if (read(fd, &times, sizeof(times)) == sizeof(times))
+		r->ticks++;
+}
+
+/* Neither the loop's wheel nor libevent's own clock knows a time as short. */
+static void tick_every(struct rig *r, long ns)
+{
+	const struct itimerspec every = { .it_interval = { .tv_nsec = ns },
+					  .it_value = { .tv_nsec = ns } };
+
+	MUST(timerfd_settime(r->tick_fd, 0, &every, NULL) == 0);
 }
 
 static void guard_fired(struct timer *t)
@@ -58,11 +74,13 @@ void rig_init(struct rig *r, bool tls)
 	struct problems why;
 
 	MUST(sigaction(SIGPIPE, &ignore, NULL) == 0); /* bare clients write as they like */
-	*r = (struct rig){ .loop = loop_new(),
-			   .tls = tls,
-			   .tick = { .fire = tick_fired },
-			   .guard = { .fire = guard_fired } };
+	*r = (struct rig){ .loop = loop_new(), .tls = tls, .guard = { .fire = guard_fired } };
 	MUST(r->loop != NULL);
+	r->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	MUST(r->tick_fd >= 0);
+	MUST(event_assign(&r->tick, r->loop->base, r->tick_fd, EV_READ | EV_PERSIST, tick_fired,
+			  r) == 0);
+	MUST(event_add(&r->tick, NULL) == 0);
 	r->loop->between = between;
 	r->loop->between_waiting = between_waiting;
 	r->loop->between_arg = r;
@@ -83,6 +101,7 @@ void rig_fini(struct rig *r)
 {
 	r->loop->between = NULL;
 	loop_bury(r->loop);
+	MUST(event_del(&r->tick) == 0 && close(r->tick_fd) == 0);
 	if (r->tls) {
 		client_tls_free(r->client);
 		SSL_CTX_free(r->bare);
@@ -99,10 +118,11 @@ static bool turn(struct rig *r, bool (*until)(void *arg), void *arg, int64_t wit
 	r->held = false;
 	r->over = false;
 	r->loop->now_ns = loop_clock_ns(); /* the test may have taken its time */
-	loop_after(r->loop, &r->tick, TICK_NS);
+	if (until != NULL)
+		tick_every(r, TICK_NS);
 	loop_after(r->loop, &r->guard, within_ns);
 	MUST(loop_run(r->loop));
-	loop_cancel(r->loop, &r->tick);
+	tick_every(r, 0);
 	loop_cancel(r->loop, &r->guard);
 	r->loop->stopping = false;
 	r->until = NULL;
@@ -117,6 +137,17 @@ bool rig_until(struct rig *r, bool (*until)(void *arg), void *arg)
 void rig_rest(struct rig *r, int64_t ms)
 {
 	(void)turn(r, NULL, NULL, ms * 1000000);
+}
+
+static bool has_settled(void *arg)
+{
+	return ((const struct rig *)arg)->ticks >= SETTLE_TICKS;
+}
+
+void rig_settle(struct rig *r)
+{
+	r->ticks = 0;
+	MUST(rig_until(r, has_settled, r));
 }
 
 /* ---- owners ---- */

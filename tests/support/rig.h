@@ -3,6 +3,7 @@
  * the turns of the loop. */
 #pragma once
 
+#include <event2/event_struct.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,7 +26,10 @@ struct rig {
 	void *until_arg;
 	bool held; /* `until` said true */
 	bool over; /* the time is up */
-	struct timer tick, guard;
+	int tick_fd;
+	struct event tick; /* each millisecond, while `until` is waited for */
+	unsigned ticks;
+	struct timer guard;
 };
 
 /* rig_init makes a loop, and with `tls` a server and clients for it. Aborts where it cannot. */
@@ -34,12 +38,16 @@ void rig_init(struct rig *r, bool tls);
 /* rig_fini frees all; links have been closed before. */
 void rig_fini(struct rig *r);
 
-/* rig_until takes turns until `until(arg)` holds, asked before each turn and every 20 ms. False:
- * it did not within five seconds. */
+/* rig_until takes turns until `until(arg)` holds, asked before each turn and every millisecond.
+ * False: it did not within five seconds. */
 bool rig_until(struct rig *r, bool (*until)(void *arg), void *arg);
 
-/* rig_rest takes turns for `ms` milliseconds. */
+/* rig_rest takes turns for `ms` milliseconds, and for 20 at least. */
 void rig_rest(struct rig *r, int64_t ms);
+
+/* rig_settle takes a few turns, for what the loop has left to do: a few milliseconds. What comes
+ * from a socket may need longer, on a busy machine. */
+void rig_settle(struct rig *r);
 
 /* The owner of a link. Zero but for `rig` before the link is made. */
 struct party {

@@ -7,10 +7,11 @@
 #include <unistd.h>
 
 #include "conf/must.h"
+#include "proxy/http/upstream.h"
 #include "proxy/net/listener.h"
 #include "proxy/net/relay.h"
 
-static void relay_ended(void *arg)
+static void client_ended(void *arg)
 {
 	struct world *w = arg;
 
@@ -39,9 +40,11 @@ void world_init(struct world *w, struct loop *loop)
 	TAILQ_INIT(&w->sites.list);
 	w->sites.gone = site_gone;
 	w->sites.gone_arg = w;
-	TAILQ_INIT(&t->relays);
+	TAILQ_INIT(&t->clients);
 	TAILQ_INIT(&t->listeners);
+	MUST((t->upstreams = upstreams_new(t)) != NULL);
 	t->loop = loop;
+	t->random[0] = 1;
 	t->page = board_worker(w->board, 0);
 	t->limits = (struct limits){ .board = w->board, .max_fds = 10000 };
 	t->journal = (struct journal){ .head = &t->page->ring,
@@ -49,8 +52,8 @@ void world_init(struct world *w, struct loop *loop)
 				       .dropped = &t->page->metrics.log_dropped,
 				       .access = true,
 				       .level = CONF_LOG_DEBUG };
-	t->relay_ended = relay_ended;
-	t->relay_ended_arg = w;
+	t->client_ended = client_ended;
+	t->client_ended_arg = w;
 }
 
 void world_at(struct server_addresses *a, const struct sockaddr_in *to)
@@ -183,13 +186,15 @@ void world_use(struct world *w, struct snapshot *s)
 
 	w->traffic.now = s;
 	listener_adopt(&w->traffic, before);
+	upstreams_adopt(w->traffic.upstreams);
 	snapshot_unref(before);
 }
 
 void world_fini(struct world *w)
 {
 	listener_leave(&w->traffic);
-	relay_end_all(&w->traffic, CAUSE_DRAIN);
+	clients_end_all(&w->traffic, CAUSE_DRAIN);
+	upstreams_free(w->traffic.upstreams);
 	snapshot_unref(w->traffic.now);
 	MUST(TAILQ_EMPTY(&w->sites.list));
 	loop_bury(w->traffic.loop);

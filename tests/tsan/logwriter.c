@@ -23,6 +23,17 @@ struct worker {
 	uint32_t number;
 };
 
+static void put_request(struct journal *j, uint32_t i)
+{
+	static const char path[] = "/a/path/of/some/length";
+	struct record_request r;
+
+	record_request_start(&r);
+	r.peer_family = AF_UNIX;
+	record_request_put(&r, RECORD_TEXT_PATH, span_of(path, i % sizeof(path)));
+	journal_request(j, &r);
+}
+
 static void *work(void *arg)
 {
 	struct worker *w = arg;
@@ -37,7 +48,10 @@ static void *work(void *arg)
 		struct record_connection c = { .type = RECORD_CONNECTION,
 					       .client_family = AF_UNIX };
 
-		journal_connection(&j, &c);
+		if (i % 2 == 0)
+			journal_connection(&j, &c);
+		else
+			put_request(&j, i);
 		metrics_add(&w->metrics.listeners[0].accepted, 1);
 		metrics_observe(&w->metrics.listeners[0].handshake, i);
 	}
@@ -75,7 +89,8 @@ static void disturb(struct logwriter *w, struct exposition_source *from, int acc
 		struct names *names = names_for(i);
 		size_t len;
 
-		logwriter_set_names(w, names, CONF_LOG_INFO);
+		logwriter_set_names(w, names,
+				    (struct logwriter_style){ CONF_LOG_INFO, CONF_LOG_JSON });
 		logwriter_set_logs(w, open("/dev/null", O_WRONLY | O_CLOEXEC), dup(access));
 		logwriter_say(w, CONF_LOG_INFO, "round %d", i);
 		from->names = names;

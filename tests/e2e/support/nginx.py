@@ -26,6 +26,7 @@ http {{
         {tls}
         root {folder}/www;
         location = /hello {{ return 200 "hello from nginx\\n"; }}
+        location = /slow {{ proxy_pass http://127.0.0.1:9; }}
     }}
 }}
 """
@@ -33,7 +34,7 @@ http {{
 
 class Nginx:
     """Serves `folder`/www on `port` or on the unix socket `path`; by TLS where `leaf` is given.
-    /hello answers "hello from nginx"."""
+    /hello answers "hello from nginx"; /slow waits for the whole body of a request, and fails then."""
 
     def __init__(self, folder, port=None, path=None, leaf=None):
         self.folder = pathlib.Path(folder)

@@ -1,5 +1,6 @@
 """What /proc says of processes. All of it may have gone while we look."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -61,6 +62,20 @@ def descriptors(pid):
         return len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return 0
+
+
+def peers_of(pid, port):
+    """The clients' ports of those connections to `port` that this process has."""
+    inodes = set()
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            target = os.readlink(entry.path)
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f.readlines()[1:]]
+    return {int(row[2].rpartition(":")[2], 16) for row in rows
+            if row[9] in inodes and row[1].endswith(f":{port:04X}") and row[3] == "01"}
 
 
 def cpu_seconds(pid):

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -233,8 +234,8 @@ class Sallyport:
 
     def access_log(self):
         """The lines of the access log, parsed; one not yet whole is left out."""
-        whole = self._text("access.log").rpartition("\n")[0]
-        return [json.loads(line) for line in whole.splitlines()]
+        whole = self._text("access.log").split("\n")[:-1]  # not all that Python takes for line ends
+        return [json.loads(line) for line in whole]
 
     def wait_record(self, timeout=PATIENCE, skip=0, **members):
         """Waits for the first record (after `skip` others) that has these members."""
@@ -284,6 +285,18 @@ class Sallyport:
     def workers(self):
         """Pids of the workers."""
         return self._of_role("worker")
+
+    def kill_worker(self, pid):
+        """Kills a worker; the log shall say so. Returns when."""
+        self.expect_noise = (r"killed by SIGKILL",)
+        when = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        return when
+
+    def wait_replaced(self, gone, number):
+        """Waits until there are `number` workers again, none of those that have gone."""
+        return wait_until(lambda: (w := self.workers()) and len(w) == number and
+                          not set(w) & set(gone) and w, "a new worker", every=0.005)
 
     def steward(self):
         """Pid of the steward, or None."""

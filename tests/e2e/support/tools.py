@@ -1,6 +1,7 @@
-"""curl, openssl s_client and h2load with time limits, their words parsed."""
+"""curl, openssl s_client, h2load and wrk with time limits, their words parsed."""
 
 import re
+import signal
 import subprocess
 from dataclasses import dataclass
 
@@ -8,12 +9,18 @@ from support.ports import HOST
 from support.wait import PATIENCE
 
 
-def curl(url, port, *flags, authority=None, timeout=PATIENCE):
-    """Runs curl with every name led to `port` of 127.0.0.1; the finished process, text output."""
+def curl_command(url, port, *flags, authority=None, timeout=PATIENCE):
+    """Arguments of curl with every name led to `port` of 127.0.0.1."""
     argv = ["curl", "-sS", "--http1.1", "--max-time", str(timeout),
             "--connect-to", f"::{HOST}:{port}"]
     argv += ["--cacert", authority.path] if authority else ["-k"]
-    return subprocess.run([*argv, *flags, url], capture_output=True, text=True,
+    return [*argv, *flags, url]
+
+
+def curl(url, port, *flags, authority=None, timeout=PATIENCE):
+    """Runs that; the finished process, text output."""
+    argv = curl_command(url, port, *flags, authority=authority, timeout=timeout)
+    return subprocess.run(argv, capture_output=True, text=True,
                           timeout=timeout + 5, check=False, stdin=subprocess.DEVNULL)
 
 
@@ -149,3 +156,69 @@ class Loading:
         if self.running():
             self._process.kill()
         self._process.communicate()
+
+
+@dataclass
+class Traffic:
+    """What wrk counted. `refused`: answers that were neither 2xx nor 3xx; `broken`: connections
+    that failed to be made, to be read or to be written to."""
+    requests: int
+    refused: int
+    broken: int
+    timed_out: int
+    output: str
+
+
+def read_traffic(output):
+    """Parses wrk's output, which is silent about what did not happen."""
+    requests = re.search(r"^ +(\d+) requests in ", output, re.MULTILINE)
+    assert requests, f"wrk gave no summary:\n{output}"
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
+    errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)",
+                       output)
+    connect, read, write, late = map(int, errors.groups()) if errors else (0, 0, 0, 0)
+    return Traffic(int(requests[1]), int(refused[1]) if refused else 0, connect + read + write,
+                   late, output)
+
+
+_WRK_SCRIPT = """
+local paths, n = {%s}, 0
+request = function()
+  n = n %% #paths + 1
+  return wrk.format("GET", paths[n])
+end
+"""
+
+
+class Wrk:
+    """wrk in the background at full rate, until it is told to stop: `clients` connections that stay,
+    requests for `paths` in turn."""
+
+    def __init__(self, folder, port, paths, clients=16, name="a.example"):
+        script = folder / "wrk.lua"
+        script.write_text(_WRK_SCRIPT % ", ".join(f'"{p}"' for p in paths))
+        argv = ["wrk", "-t", "1", "-c", str(clients), "-d", "1h", "--timeout", f"{PATIENCE}s",
+                "-H", f"Host: {name}", "-s", str(script), f"https://{HOST}:{port}/"]
+        self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                         stderr=subprocess.STDOUT, text=True)
+
+    def finish(self, timeout=PATIENCE):
+        """Stops it, and parses what it said."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            output, _ = self._process.communicate(timeout=timeout)
+        finally:
+            self.close()
+        return read_traffic(output)
+
+    def close(self):
+        """Ends it."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

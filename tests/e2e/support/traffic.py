@@ -2,6 +2,7 @@
 how long each answer took. The backend is support.nginx's /hello."""
 
 import socket
+import ssl
 import threading
 import time
 from dataclasses import dataclass
@@ -165,6 +166,21 @@ class Steady(_Background):
         self._end()
         assert not self.errors, f"steady connections broke: {self.errors}"
         return sum(self.requests)
+
+
+def push(connection, data):
+    """Sends, by TLS or without, until nothing was taken for a moment; returns how much went. Leaves
+    the connection without blocking."""
+    connection.setblocking(False)
+    at, last = 0, time.monotonic()
+    while at < len(data) and time.monotonic() - last < 0.1:
+        try:
+            # By TLS the same bytes must be offered again.
+            at += connection.send(memoryview(data)[at:at + 65536])
+            last = time.monotonic()
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            time.sleep(0.01)
+    return at
 
 
 def refused(port):

@@ -27,7 +27,8 @@ static void round_trip(const char *json)
 Test(canonical, is_a_fixed_point)
 {
 	static const char *const files[] = { "conf/examples/minimal.json", "conf/examples/tcp.json",
-					     "conf/examples/sidecar.json" };
+					     "conf/examples/sidecar.json",
+					     "conf/examples/http.json" };
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		char *text = given_file(files[i]);
@@ -73,6 +74,29 @@ Test(canonical, keeps_what_was_given_apart_from_defaults)
 		   "\"certificates\":[\"a\"],\"groups\":[\"X25519\"]}}]," GIVEN_POOLS "}");
 }
 
+Test(canonical, spells_hosts_and_networks_one_way)
+{
+	struct conf *c = given_parse(
+		"{\"listeners\":[{\"address\":\":1\",\"trusted_proxies\":\"::ffff:10.0.0.0/104\","
+		"\"routes\":[{\"host\":[\"A.Example.\",\"*.B.example\",\"[0:0::1]\"],\"source\":"
+		"[\"10.0.0.1/32\",\"2001:DB8:0::/32\",\"0.0.0.0/0\"],\"redirect\":\"https\"}]}]}");
+
+	cr_expect_str_eq(conf_canonical(c),
+			 "{\"listeners\":[{\"address\":\":1\",\"trusted_proxies\":\"10.0.0.0/8\","
+			 "\"routes\":[{\"host\":[\"a.example\",\"*.b.example\",\"[::1]\"],"
+			 "\"source\":[\"10.0.0.1\",\"2001:db8::/32\",\"0.0.0.0/0\"],"
+			 "\"redirect\":\"https\"}]}]}");
+	conf_free(c);
+}
+
+Test(canonical, keeps_the_texts_of_routes)
+{
+	round_trip("{\"listeners\":[{\"address\":\":1\",\"http\":{\"server_header\":\"$${x}\"},"
+		   "\"routes\":[{\"path\":\"/$${a}/%2F\",\"headers\":{\"a$\":\"${HOST}\","
+		   "\"b\":{\"present\":true,\"$comment\":\"c\"}},\"respond\":{\"status\":200,"
+		   "\"body\":\"a\\r\\n\\t${HOST}$${\"}}]}]}");
+}
+
 Test(canonical, equality_of_these_tests_sees_differences)
 {
 	static const char *const others[] = {
@@ -82,6 +106,16 @@ Test(canonical, equality_of_these_tests_sees_differences)
 		"{" GIVEN_ALL ",\"admin\":{\"address\":\":1\"}}",
 		"{" GIVEN_ALL ",\"log\":{\"level\":\"debug\"}}",
 		"{" GIVEN_ALL ",\"drain_timeout\":\"1s\"}",
+		"{\"listeners\":[{\"address\":\":443\",\"pool\":\"web\",\"trusted_proxies\":"
+		"[\"::1\"]}]," GIVEN_POOLS "}",
+		"{\"listeners\":[{\"address\":\":443\",\"pool\":\"web\",\"http\":{"
+		"\"max_headers\":1}}]," GIVEN_POOLS "}",
+		"{\"listeners\":[{\"address\":\":443\",\"routes\":[{\"pool\":\"web\"}]}]," GIVEN_POOLS
+		"}",
+		"{\"listeners\":[{\"address\":\":443\",\"routes\":[{\"pool\":\"web\","
+		"\"request_headers\":{\"remove\":[\"a\"]}}]}]," GIVEN_POOLS "}",
+		"{\"listeners\":[{\"address\":\":443\",\"routes\":[{\"pool\":\"web\","
+		"\"response_headers\":{\"remove\":[\"a\"]}}]}]," GIVEN_POOLS "}",
 		"{\"listeners\":[{\"address\":\":444\",\"pool\":\"web\"}]," GIVEN_POOLS "}",
 		"{" GIVEN_LISTENERS ",\"pools\":{\"web\":{\"servers\":[\"127.0.0.1:8081\"]}}}",
 		"{" GIVEN_LISTENERS

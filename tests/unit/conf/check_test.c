@@ -239,6 +239,21 @@ Test(check, counts_are_bounded)
 		{ "{\"listeners\":[{\"address\":\":1\",\"pool\":\"web\",\"tls\":{\"certificates\":[",
 		  "\"#.pem\"", "]}}]," GIVEN_POOLS "}", "/listeners/0/tls/certificates",
 		  "at most 10000", CONF_MAX_CERTIFICATES },
+		{ "{\"listeners\":[{\"address\":\":1\",\"routes\":[",
+		  "{\"path\":\"/#\",\"pool\":\"web\"}", "]}]," GIVEN_POOLS "}",
+		  "/listeners/0/routes", "at most 20000", CONF_MAX_ROUTES },
+		{ "{\"listeners\":[{\"address\":\":1\",\"routes\":[{\"pool\":\"web\",\"host\":[",
+		  "\"h#\"", "]}]}]," GIVEN_POOLS "}", "/listeners/0/routes/0/host", "at most 256",
+		  CONF_MAX_ROUTE_WORDS },
+		{ "{\"listeners\":[{\"address\":\":1\",\"routes\":[{\"pool\":\"web\",\"methods\":[",
+		  "\"M#\"", "]}]}]," GIVEN_POOLS "}", "/listeners/0/routes/0/methods",
+		  "at most 256", CONF_MAX_ROUTE_WORDS },
+		{ "{\"listeners\":[{\"address\":\":1\",\"routes\":[{\"pool\":\"web\",\"headers\":{",
+		  "\"X-#\":\"\"", "}}]}]," GIVEN_POOLS "}", "/listeners/0/routes/0/headers",
+		  "at most 256", CONF_MAX_ROUTE_WORDS },
+		{ "{\"listeners\":[{\"address\":\":1\",\"routes\":[{\"pool\":\"web\",\"source\":[",
+		  "\"::#\"", "]}]}]," GIVEN_POOLS "}", "/listeners/0/routes/0/source",
+		  "at most 256", CONF_MAX_ROUTE_WORDS },
 	};
 
 	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {

@@ -32,13 +32,14 @@ Test(errors, keys_of_later_issues_are_unknown)
 {
 	given_refused(TOP("\"watch\":true"), "/watch", "unknown key");
 	given_refused(TOP("\"key_isolation\":true"), "/key_isolation", "unknown key");
-	given_refused(TOP("\"log\":{\"access\":{\"format\":\"json\"}}"), "/log/access/format",
+	given_refused(TOP("\"log\":{\"access\":{\"sample\":1}}"), "/log/access/sample",
 		      "unknown key");
-	given_refused(LISTENER("\"routes\":[]"), "/listeners/0/routes", "unknown key");
+	given_refused(LISTENER("\"http\":{\"versions\":[2]}"), "/listeners/0/http/versions",
+		      "unknown key");
 	given_refused(POOL("\"health\":{}"), "/pools/web/health", "unknown key");
 	given_refused(LISTENER("\"mode\":\"smtp\""), "/listeners/0/mode", "unknown value");
-	given_refused(POOL("\"balance\":\"least_requests\""), "/pools/web/balance",
-		      "expected \"round_robin\"");
+	given_refused(POOL("\"balance\":\"hash\""), "/pools/web/balance",
+		      "expected \"least_requests\" or \"round_robin\"");
 }
 
 Test(errors, required_keys_are_named)
@@ -48,7 +49,7 @@ Test(errors, required_keys_are_named)
 	given_refused("{\"listeners\":[{\"pool\":\"web\"}]," GIVEN_POOLS "}", "/listeners/0",
 		      "required key \"address\" is missing: expected an address such as \":443\"");
 	given_refused("{\"listeners\":[{\"address\":\":1\"}]," GIVEN_POOLS "}", "/listeners/0",
-		      "required key \"pool\" is missing");
+		      "has no \"pool\" or \"routes\": give it one of them");
 	given_refused(LISTENER("\"tls\":{}"), "/listeners/0/tls",
 		      "required key \"certificates\" is missing");
 	given_refused(LISTENER("\"tls\":{\"certificates\":[{\"key\":\"k\"}]}"),

@@ -125,6 +125,10 @@ static bool equal_value(const struct key *k, size_t size, const char *a, const c
 		return x.is_unix == y.is_unix && x.port == y.port && equal_text(x.host, y.host) &&
 		       equal_text(x.path, y.path) && equal_text(x.text, y.text);
 	case KEY_BOOL:
+	case KEY_TRUE:
+	case KEY_SIZE:
+	case KEY_CODE:
+	case KEY_NETWORK:
 	case KEY_COUNT:
 	case KEY_DURATION:
 	case KEY_CHOICE:
@@ -145,9 +149,7 @@ static bool equal_list(const struct key *k, const char *a, const char *b)
 	memcpy(&num, a + k->num.offset, sizeof(num));
 	memcpy(&x, a + k->at.offset, sizeof(x));
 	memcpy(&y, b + k->at.offset, sizeof(y));
-	size = k->type == KEY_OBJECT   ? k->object->size
-	       : k->type == KEY_LISTEN ? sizeof(struct conf_address)
-				       : sizeof(char *);
+	size = key_value_size(k);
 	for (size_t i = 0; i < num; i++) {
 		if (!equal_value(k, size, x + i * size, y + i * size))
 			return false;

@@ -76,7 +76,8 @@ static void every_failure(const char *text)
 Test(memory, every_failed_allocation_of_a_parse_is_told)
 {
 	static const char *const files[] = { "conf/examples/minimal.json", "conf/examples/tcp.json",
-					     "conf/examples/sidecar.json" };
+					     "conf/examples/sidecar.json",
+					     "conf/examples/http.json" };
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		char *text = given_file(files[i]);
@@ -116,7 +117,9 @@ Test(memory, every_failed_allocation_of_schema_and_sidecar_is_told)
 					    .backend = backend,
 					    .num_backend = 1,
 					    .mode = "tcp",
-					    .admin = ":3" };
+					    .admin = ":3",
+					    .redirect_from = listen,
+					    .num_redirect_from = 2 };
 
 	for (int which = 0; which < 2; which++) {
 		bool failed = true;

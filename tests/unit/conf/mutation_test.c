@@ -70,7 +70,17 @@ static const char *const tokens[] = { "{",
 				      "\xc3\xa9",
 				      "\"web\":{},",
 				      "\"admin\":false,",
-				      "\"weight\":2," };
+				      "\"weight\":2,",
+				      "\"routes\":[",
+				      "\"path\":",
+				      "\"host\":",
+				      "\"redirect\":",
+				      "\"set\":{",
+				      "\"https\"",
+				      "\"/a/\"",
+				      "\"64KiB\"",
+				      "\"10.0.0.0/8\"",
+				      "\"mode\":\"tcp\"," };
 enum { TOKENS = sizeof(tokens) / sizeof(tokens[0]) };
 
 /* Replaces `out` bytes at `at` by `in`. */
@@ -158,7 +168,8 @@ static bool survives(const char *text, size_t len, size_t number)
 Test(mutation, never_crashes_and_always_answers)
 {
 	static const char *const files[] = { "conf/examples/minimal.json", "conf/examples/tcp.json",
-					     "conf/examples/sidecar.json" };
+					     "conf/examples/sidecar.json",
+					     "conf/examples/http.json" };
 	enum { FILES = sizeof(files) / sizeof(files[0]) };
 	uint64_t state = 0x5a11790a7;
 	size_t accepted = 0, len;

@@ -53,3 +53,42 @@ Test(scale, the_largest_configuration_parses_fast)
 	conf_free(c);
 	free(text);
 }
+
+/* As many routes as one listener may have; where `same`, all of one host. */
+static char *routes(bool same)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	cr_assert_not_null(out);
+	(void)fputs("{\"listeners\":[{\"address\":\":443\",\"routes\":[", out);
+	for (int i = 0; i < CONF_MAX_ROUTES; i++)
+		(void)fprintf(out,
+			      "%s{\"host\":[\"h%d.example\",\"*.h%d.example\"],\"path_prefix\":"
+			      "\"/p%d/\",\"pool\":\"web\",\"request_headers\":{\"set\":{\"X-A\":"
+			      "\"%d\"},\"remove\":[\"X-B\"]}}",
+			      i == 0 ? "" : ",", same ? 0 : i, same ? 0 : i, i, i);
+	(void)fputs("]}]," GIVEN_POOLS "}", out);
+	cr_assert_eq(fclose(out), 0);
+	return text;
+}
+
+Test(scale, as_many_routes_as_there_may_be_parse_fast)
+{
+	for (int same = 0; same < 2; same++) {
+		char *text = routes(same == 1);
+		double start = seconds(), took;
+		struct conf *c = given_parse(text);
+
+		took = seconds() - start;
+		(void)fprintf(stderr, "20000 routes: %.1f ms\n", took * 1e3);
+		/* Some 100 ms of CPU, and more with sanitizers; what is quadratic takes minutes. */
+		cr_expect_lt(took, 2.0);
+		cr_assert_eq(c->listeners[0].num_routes, CONF_MAX_ROUTES);
+		cr_expect_str_eq(c->listeners[0].routes[CONF_MAX_ROUTES - 1].path_prefix,
+				 "/p19999/");
+		conf_free(c);
+		free(text);
+	}
+}

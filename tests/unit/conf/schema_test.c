@@ -62,7 +62,7 @@ static void expect_object(const struct object *o, json_t *s)
 		cr_expect_eq(json_object_get(member, "default") != NULL, k->fallback != NULL, "%s",
 			     k->name);
 		num_required += k->required ? 1 : 0;
-		if (k->type == KEY_OBJECT)
+		if (k->type == KEY_OBJECT && !k->object->only_shorthand)
 			expect_object(k->object, object_in(member));
 	}
 	cr_expect_eq(json_array_size(required), num_required);
@@ -128,15 +128,50 @@ Test(schema, patterns_take_what_the_parser_takes)
 		const char *text;
 		bool hit;
 	} cases[] = {
-		{ KEY_DURATION, "250ms", true },     { KEY_DURATION, "30", false },
-		{ KEY_LISTEN, ":443", true },	     { KEY_LISTEN, "[::1]:443", true },
-		{ KEY_LISTEN, "unix:/run/a", true }, { KEY_LISTEN, "a", false },
-		{ KEY_LISTEN, "a:0", false },	     { KEY_CONNECT, "a.b_c-d:1", true },
-		{ KEY_CONNECT, ":443", false },	     { KEY_CONNECT, "unix:@x", false },
-		{ KEY_CIPHER, "ECDHE-RSA", true },   { KEY_CIPHER, "a:b", false },
-		{ KEY_GROUP, "X25519Kyber", true },  { KEY_GROUP, "", false },
-		{ KEY_LOGIN, "www-data", true },     { KEY_LOGIN, "-x", false },
-		{ KEY_HOST, "app.internal", true },  { KEY_HOST, "a b", false },
+		{ KEY_DURATION, "250ms", true },
+		{ KEY_DURATION, "30", false },
+		{ KEY_LISTEN, ":443", true },
+		{ KEY_LISTEN, "[::1]:443", true },
+		{ KEY_LISTEN, "unix:/run/a", true },
+		{ KEY_LISTEN, "a", false },
+		{ KEY_LISTEN, "a:0", false },
+		{ KEY_CONNECT, "a.b_c-d:1", true },
+		{ KEY_CONNECT, ":443", false },
+		{ KEY_CONNECT, "unix:@x", false },
+		{ KEY_CIPHER, "ECDHE-RSA", true },
+		{ KEY_CIPHER, "a:b", false },
+		{ KEY_GROUP, "X25519Kyber", true },
+		{ KEY_GROUP, "", false },
+		{ KEY_LOGIN, "www-data", true },
+		{ KEY_LOGIN, "-x", false },
+		{ KEY_HOST, "app.internal", true },
+		{ KEY_HOST, "a b", false },
+		{ KEY_SIZE, "64KiB", true },
+		{ KEY_SIZE, "512", true },
+		{ KEY_SIZE, "64kb", false },
+		{ KEY_NETWORK, "10.0.0.0/8", true },
+		{ KEY_NETWORK, "::1", true },
+		{ KEY_NETWORK, "10.0.0.0/", false },
+		{ KEY_VHOST, "*.a-b.example", true },
+		{ KEY_VHOST, "[::1]", true },
+		{ KEY_VHOST, "a.example:1", false },
+		{ KEY_VHOST, "*", false },
+		{ KEY_URL_PATH, "/a/%2F~[x]^", true },
+		{ KEY_URL_PATH, "/a?b", false },
+		{ KEY_URL_PATH, "/a#b", false },
+		{ KEY_URL_PATH, "/a\\b", false },
+		{ KEY_URL_PATH, "/a b", false },
+		{ KEY_URL_PATH, "a", false },
+		{ KEY_METHOD, "GET", true },
+		{ KEY_METHOD, "get", false },
+		{ KEY_FIELD, "X-a", true },
+		{ KEY_FIELD, "X a", false },
+		{ KEY_EDITED, "X:a", false },
+		{ KEY_LOCATION, "https", true },
+		{ KEY_LOCATION, "/a?b", true },
+		{ KEY_LOCATION, "http://a/b", true },
+		{ KEY_LOCATION, "a", false },
+		{ KEY_LOCATION, "http://", false },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
@@ -146,9 +181,22 @@ Test(schema, patterns_take_what_the_parser_takes)
 
 /* ---- the table itself */
 
+/* A group of keys that stand beside each other, or not. */
+static void expect_group(const struct object *o, const char *const *names)
+{
+	for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
+		cr_assert_not_null(key_find(o, names[i]), "%s", names[i]);
+		cr_expect_not(key_find(o, names[i])->required, "%s", names[i]);
+	}
+}
+
 static void expect_table(const struct object *o)
 {
 	cr_expect_gt(o->num_keys, 0);
+	expect_group(o, o->one_of);
+	expect_group(o, o->at_most_one);
+	cr_expect_not(o->only_shorthand && o->shorthand == NULL, "%s", o->name);
+	cr_expect_eq(o->map_name.size > 0, o->map_type != KEY_BOOL, "%s", o->name);
 	if (o->shorthand != NULL)
 		cr_expect_not_null(key_find(o, o->shorthand));
 	for (size_t i = 0; i < o->num_keys; i++) {
@@ -163,10 +211,19 @@ static void expect_table(const struct object *o)
 		cr_expect_null(strchr(k->help, '|'), "%s breaks the page's tables", k->name);
 		cr_expect_eq(is_list, k->max_num > 0, "%s", k->name);
 		cr_expect_eq(k->type == KEY_OBJECT, k->object != NULL, "%s", k->name);
-		cr_expect_eq(k->type == KEY_CHOICE, k->choices != NULL, "%s", k->name);
+		cr_expect_eq(k->type == KEY_CHOICE || k->type == KEY_CODE, k->choices != NULL, "%s",
+			     k->name);
+		cr_expect_not(k->may_be_empty && !is_list, "%s", k->name);
+		for (size_t j = 0; k->with != NULL && k->with[j] != NULL; j++)
+			cr_expect_not_null(key_find(o, k->with[j]), "%s", k->name);
+		/* Of an absent mode the reader takes it that it is this. */
+		if (k->in_mode != NULL)
+			cr_expect_eq(strncmp(key_find(o, "mode")->fallback + 1, k->in_mode,
+					     strlen(k->in_mode)),
+				     0, "%s", k->name);
 		cr_expect_not(k->required && (k->fallback != NULL || k->fallback_doc != NULL));
 		cr_expect_not(k->fallback != NULL && k->fallback_doc != NULL, "%s", k->name);
-		if (k->type == KEY_COUNT || k->type == KEY_DURATION)
+		if (k->type == KEY_COUNT || k->type == KEY_DURATION || k->type == KEY_SIZE)
 			cr_expect_lt(k->min, k->max, "%s", k->name);
 		if (k->fallback != NULL) {
 			json_t *json = json_loads(k->fallback, JSON_DECODE_ANY, NULL);
@@ -194,7 +251,7 @@ static void expect_section(const struct object *o, const char *page)
 		(void)snprintf(row, sizeof(row), "\n| `%s` | ", o->keys[i].name);
 		cr_expect_not_null(strstr(page, row), "%s", o->keys[i].name);
 		cr_expect_not_null(strstr(page, o->keys[i].help), "%s", o->keys[i].name);
-		if (o->keys[i].type == KEY_OBJECT)
+		if (o->keys[i].type == KEY_OBJECT && !o->keys[i].object->only_shorthand)
 			expect_section(o->keys[i].object, page);
 	}
 }
@@ -207,6 +264,13 @@ Test(reference, has_every_key)
 	expect_section(conf_root(), page);
 	cr_expect_not_null(strstr(page, "\n## listeners[].tls.certificates[]\n"));
 	cr_expect_not_null(strstr(page, "\n## pools.NAME.servers[]\n"));
+	cr_expect_not_null(strstr(page, "\n## listeners[].routes[].request_headers\n"));
+	cr_expect_not_null(strstr(page, " There must be exactly one of `pool`, `redirect` or "
+					"`respond`. There may be at most one of `path` or "
+					"`path_prefix`.\n"));
+	cr_expect_not_null(strstr(page, " Only with `path` or `path_prefix`. |\n"));
+	cr_expect_not_null(strstr(page, " Only in mode `http`. |\n"));
+	cr_expect_not_null(strstr(page, "| `status` | 301, 302, 303, 307 or 308 | `308` |"));
 	cr_expect_not_null(strstr(page,
 				  "\n| `workers` | a whole number from 1 to 256 | the CPUs "
 				  "that the process may use | at start | Worker processes. |\n"));

@@ -54,6 +54,48 @@ Test(values, durations_are_written_in_their_largest_whole_unit)
 	}
 }
 
+Test(values, sizes_have_a_number_and_a_unit_or_none)
+{
+	static const struct {
+		const char *text;
+		int64_t bytes;
+	} good[] = {
+		{ "0", 0 },	     { "512", 512 },
+		{ "64KiB", 65536 },  { "10MiB", 10 << 20 },
+		{ "1GiB", 1 << 30 }, { "9223372036854775807", INT64_MAX },
+	};
+	static const char *const bad[] = {
+		"",
+		"KiB",
+		"64 KiB",
+		"64kib",
+		"64KB",
+		"64K",
+		"-1",
+		"1.5MiB",
+		"9223372036854775808",
+		"8589934592GiB",
+	};
+	char out[32];
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		int64_t bytes = -1;
+
+		cr_expect(value_size(span_str(good[i].text), &bytes), "%s", good[i].text);
+		cr_expect_eq(bytes, good[i].bytes, "%s", good[i].text);
+		value_size_text(bytes, out, sizeof(out));
+		cr_expect_str_eq(out, good[i].text);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int64_t bytes = -1;
+
+		cr_expect_not(value_size(span_str(bad[i]), &bytes), "%s", bad[i]);
+		cr_expect_eq(bytes, -1, "%s", bad[i]);
+	}
+	value_size_text(2048 << 10, out, sizeof(out));
+	cr_expect_str_eq(out, "2MiB");
+}
+
 Test(values, utf8_is_checked_as_rfc_3629_has_it)
 {
 	static const char *const good[] = { "",

@@ -66,11 +66,15 @@ Test(cli, run_with_and_without_its_name)
 Test(cli, proxy_takes_repeated_options)
 {
 	PARSE("proxy", "--listen", ":1", "--listen=:2", "--backend", "a:1", "--backend", "b:2",
-	      "--cert", "c", "--key", "k", "--mode", "tcp", "--admin", "false");
+	      "--cert", "c", "--key", "k", "--mode", "tcp", "--admin", "false", "--redirect-from",
+	      ":3", "--redirect-from=:4");
 	cr_assert(call.ok, "%s", call.err);
 	cr_assert_eq(call.cli.command, CLI_PROXY);
 	cr_assert_eq(call.cli.listen.num, 2);
 	cr_assert_str_eq(call.cli.listen.list[1], ":2");
+	cr_assert_eq(call.cli.redirect_from.num, 2);
+	cr_assert_str_eq(call.cli.redirect_from.list[0], ":3");
+	cr_assert_str_eq(call.cli.redirect_from.list[1], ":4");
 	cr_assert_eq(call.cli.backend.num, 2);
 	cr_assert_str_eq(call.cli.backend.list[0], "a:1");
 	cr_assert_str_eq(call.cli.cert, "c");
@@ -186,6 +190,8 @@ Test(cli, values_must_be_there_and_be_wanted)
 	expect_wrong("required: option \"backend\"");
 	PARSE("proxy", "--listen", ":1", "--backend", "a:1", "--key", "k");
 	expect_wrong("\"cert\"");
+	PARSE("proxy", "--listen", ":1", "--backend", "a:1", "--redirect-from", ":2");
+	expect_wrong("without \"cert\" there is no use for option \"redirect-from\"");
 }
 
 Test(cli, repeated_options_are_bounded)

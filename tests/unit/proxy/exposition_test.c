@@ -343,6 +343,43 @@ Test(exposition, cells_are_summed_over_workers)
 	cr_assert_null(strstr(page, "cause=\"idle_timeout\""), "causes that never were are out");
 }
 
+Test(exposition, requests_are_summed_and_told_apart)
+{
+	for (unsigned i = 0; i < WORKERS; i++) {
+		struct metrics_listener *l = &workers[i]->listeners[2];
+		struct metrics_server *s = &workers[i]->servers[9];
+
+		l->requests[metrics_class(204)] = 100;
+		l->requests[0] = i;
+		l->requests_active = 2;
+		l->request_errors[CAUSE_BAD_REQUEST] = 3;
+		s->requests[metrics_class(503)] = 7;
+		s->requests_active = 1;
+		s->reuses = 6;
+		s->retries = i;
+		workers[i]->idle_connections = 9;
+	}
+	metrics_observe(&workers[1]->listeners[2].request, 300000);
+	metrics_observe(&workers[2]->servers[9].response, 400000);
+	render(EXPOSITION_PROMETHEUS);
+	EXPECT_LINE("sallyport_requests_total{listener=\"https\",code=\"2xx\"} 400");
+	EXPECT_LINE("sallyport_requests_total{listener=\"https\",code=\"none\"} 6");
+	cr_assert_null(strstr(page, "code=\"3xx\""), "classes that never were are out");
+	EXPECT_LINE("sallyport_requests_active{listener=\"https\"} 8");
+	EXPECT_LINE("sallyport_request_errors_total{listener=\"https\","
+		    "cause=\"bad_request\"} 12");
+	EXPECT_LINE("sallyport_request_duration_seconds_sum{listener=\"https\"} 0.000300000");
+#define OF_SERVER "{pool=\"web\",server=\"10.0.0.1:80\""
+	EXPECT_LINE("sallyport_server_requests_total" OF_SERVER ",code=\"5xx\"} 28");
+	EXPECT_LINE("sallyport_server_requests_active" OF_SERVER "} 4");
+	EXPECT_LINE("sallyport_server_connections_reused_total" OF_SERVER "} 24");
+	EXPECT_LINE("sallyport_server_retries_total" OF_SERVER "} 6");
+	EXPECT_LINE("sallyport_server_response_duration_seconds_count" OF_SERVER "} 1");
+#undef OF_SERVER
+	EXPECT_LINE("sallyport_idle_server_connections 36");
+	cr_assert_gt(read_page(EXPOSITION_PROMETHEUS), 50);
+}
+
 Test(exposition, histogram_is_cumulative_and_in_seconds)
 {
 	metrics_observe(&workers[0]->listeners[2].handshake, 200000);

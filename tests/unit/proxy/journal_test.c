@@ -70,12 +70,34 @@ Test(journal, a_time_that_is_given_stays)
 	cr_assert_eq(((const struct record_connection *)(const void *)record)->time_ns, 42);
 }
 
-Test(journal, without_an_access_log_connections_are_not_recorded)
+Test(journal, request_gets_worker_and_time_and_takes_what_it_uses)
+{
+	const struct record_request *got = (const void *)record;
+	struct record_request r;
+
+	record_request_start(&r);
+	record_request_put(&r, RECORD_TEXT_PATH, span_str("/x"));
+	journal_request(&j, &r);
+	cr_assert(next());
+	cr_assert_eq(len, offsetof(struct record_request, text) + 2);
+	cr_assert_eq(record_type_of(span_of(record, len)), RECORD_REQUEST);
+	cr_assert_eq(got->worker, 3);
+	cr_assert_gt(got->time_ns, INT64_C(1600000000) * 1000000000);
+	r.time_ns = 42;
+	journal_request(&j, &r);
+	cr_assert(next());
+	cr_assert_eq(got->time_ns, 42);
+}
+
+Test(journal, without_an_access_log_only_events_are_recorded)
 {
 	struct record_connection c = { .type = RECORD_CONNECTION };
+	struct record_request r;
 
 	j.access = false;
+	record_request_start(&r);
 	journal_connection(&j, &c);
+	journal_request(&j, &r);
 	cr_assert_not(next());
 	cr_assert_eq(dropped, 0);
 }

@@ -61,7 +61,7 @@ static bool as_many(void *arg)
 {
 	const struct scene *s = arg;
 
-	return s->w.traffic.num_relays == s->wanted;
+	return s->w.traffic.num_clients == s->wanted;
 }
 
 static bool comes_to(struct scene *s, size_t num)
@@ -95,7 +95,7 @@ Test(listener, pauses_at_the_limit_and_goes_on_below_it)
 	cr_assert(comes_to(&s, 2));
 	turns = s.rig.loop->turns;
 	rig_rest(&s.rig, 200);
-	cr_assert_eq(s.w.traffic.num_relays, 2u);
+	cr_assert_eq(s.w.traffic.num_clients, 2u);
 	cr_assert_leq(s.rig.loop->turns - turns, 40u, "no spinning");
 	cr_assert_eq(s.w.traffic.page->metrics.accept_paused, 1u);
 	cr_assert_eq(s.w.traffic.page->metrics.accept_pauses[0], 1u);
@@ -118,7 +118,7 @@ Test(listener, room_made_by_a_sibling_is_noticed)
 	board_worker(s.w.board, 1)->metrics.connections = 2;
 	knock(&s);
 	rig_rest(&s.rig, 50);
-	cr_assert_eq(s.w.traffic.num_relays, 0u);
+	cr_assert_eq(s.w.traffic.num_clients, 0u);
 	board_worker(s.w.board, 1)->metrics.connections = 0;
 	cr_assert(comes_to(&s, 1));
 	cr_assert_eq(s.w.traffic.page->metrics.accept_paused, 0u);
@@ -135,7 +135,7 @@ Test(listener, descriptors_that_run_out_pause_it)
 		knock(&s);
 	cr_assert(comes_to(&s, 2));
 	rig_rest(&s.rig, 50);
-	cr_assert_eq(s.w.traffic.num_relays, 2u);
+	cr_assert_eq(s.w.traffic.num_clients, 2u);
 	cr_assert_eq(s.w.traffic.page->metrics.accept_pauses[1], 1u);
 	scene_fini(&s);
 }
@@ -177,7 +177,7 @@ Test(listener, an_address_over_its_limit_is_reset)
 	knock(&s);
 	knock(&s);
 	rig_rest(&s.rig, 50);
-	cr_assert_eq(s.w.traffic.num_relays, 1u);
+	cr_assert_eq(s.w.traffic.num_clients, 1u);
 	cr_assert_eq(s.w.traffic.page->metrics.listeners[0].ended[CAUSE_ADDRESS_LIMIT], 1u);
 	cr_assert_lt(recv(s.clients[1], &byte, 1, 0), 0);
 	cr_assert_eq(errno, ECONNRESET);
@@ -194,7 +194,7 @@ Test(listener, a_socket_without_a_place_waits_for_one)
 	s.at = at;
 	knock(&s);
 	rig_rest(&s.rig, 50);
-	cr_assert_eq(s.w.traffic.num_relays, 0u);
+	cr_assert_eq(s.w.traffic.num_clients, 0u);
 	world_use(&s.w, world_snapshot(&s.w, usual, s.servers, 2, 5)); /* now its id is known */
 	cr_assert(comes_to(&s, 1));
 	cr_assert_eq(s.w.traffic.num_listeners, 1u, "the other is gone");
@@ -209,7 +209,7 @@ Test(listener, what_is_queued_on_a_socket_that_goes_is_served)
 	knock(&s);
 	knock(&s);
 	world_use(&s.w, world_snapshot(&s.w, usual, s.servers, 2, 5));
-	cr_assert_eq(s.w.traffic.num_relays, 2u);
+	cr_assert_eq(s.w.traffic.num_clients, 2u);
 	cr_assert_eq(s.w.traffic.num_listeners, 0u);
 	scene_fini(&s);
 }
@@ -222,12 +222,12 @@ Test(listener, draining_serves_what_is_queued_and_leaving_does_not_touch_it)
 	scene_init(&s);
 	knock(&s);
 	listener_drain(&s.w.traffic);
-	cr_assert_eq(s.w.traffic.num_relays, 1u);
+	cr_assert_eq(s.w.traffic.num_clients, 1u);
 	kept = rig_listen(&s.at);
 	cr_assert(listener_open(&s.w.traffic, dup(kept), 0, 0));
 	knock(&s);
 	listener_leave(&s.w.traffic);
-	cr_assert_eq(s.w.traffic.num_relays, 1u);
+	cr_assert_eq(s.w.traffic.num_clients, 1u);
 	{
 		int fd = accept(kept, NULL, NULL);
 

@@ -24,6 +24,8 @@ static struct names *names;
 static struct logwriter *w;
 static int error_log, access_log; /* what is written can be read here */
 
+static const struct logwriter_style json_style = { CONF_LOG_INFO, CONF_LOG_JSON };
+
 static void make(void)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
@@ -78,6 +80,20 @@ static void connection(unsigned worker)
 	journal_connection(&journals[worker], &c);
 }
 
+static void request(unsigned worker)
+{
+	struct record_request r;
+
+	record_request_start(&r);
+	r.listener = 4;
+	r.peer_family = AF_UNIX;
+	r.http_version = 11;
+	r.status = 204;
+	record_request_put(&r, RECORD_TEXT_METHOD, span_str("GET"));
+	record_request_put(&r, RECORD_TEXT_PATH, span_str("/x"));
+	journal_request(&journals[worker], &r);
+}
+
 static char *slurp(int fd)
 {
 	struct stat st;
@@ -112,7 +128,7 @@ static void expect_in(int fd, const char *what)
 static void use_logs(void)
 {
 	logwriter_set_logs(w, dup(error_log), dup(access_log));
-	logwriter_set_names(w, names, CONF_LOG_INFO);
+	logwriter_set_names(w, names, json_style);
 }
 
 Test(logwriter, records_become_lines_soon)
@@ -127,6 +143,31 @@ Test(logwriter, records_become_lines_soon)
 	cr_assert(logwriter_finish(w, 5 * SECOND));
 	cr_assert_eq(num_lines(access_log), 1);
 	cr_assert_eq(num_lines(error_log), 1);
+}
+
+Test(logwriter, requests_become_json_lines)
+{
+	use_logs();
+	request(0);
+	connection(0);
+	cr_assert(logwriter_finish(w, 5 * SECOND));
+	cr_assert_eq(num_lines(access_log), 2);
+	expect_in(access_log, "\"event\":\"request\",\"client\":\"unix\",\"listener\":\"https\","
+			      "\"http\":\"1.1\",\"method\":\"GET\",\"path\":\"/x\",\"status\":204");
+}
+
+Test(logwriter, a_combined_log_has_lines_for_requests_only)
+{
+	logwriter_set_logs(w, dup(error_log), dup(access_log));
+	logwriter_set_names(w, names, (struct logwriter_style){ CONF_LOG_INFO, CONF_LOG_COMBINED });
+	connection(1);
+	request(0);
+	journal_event(&journals[0], CONF_LOG_INFO, "news");
+	cr_assert(logwriter_finish(w, 5 * SECOND));
+	cr_assert_eq(num_lines(access_log), 1);
+	expect_in(access_log, "] \"GET /x HTTP/1.1\" 204 0 \"-\" \"-\"\n");
+	cr_assert_eq(num_lines(error_log), 1);
+	cr_assert_eq(metrics.log_dropped, 0);
 }
 
 Test(logwriter, what_waits_at_the_end_is_written)
@@ -223,7 +264,7 @@ Test(logwriter, a_full_disk_is_counted_said_and_does_not_spin)
 	struct timespec cpu;
 
 	logwriter_set_logs(w, dup(error_log), open("/dev/full", O_WRONLY | O_CLOEXEC));
-	logwriter_set_names(w, names, CONF_LOG_INFO);
+	logwriter_set_names(w, names, json_style);
 	connection(0);
 	for (int i = 0; i < 200; i++)
 		nap();
@@ -244,7 +285,7 @@ Test(logwriter, a_stuck_log_stalls_the_other_for_a_while_only)
 
 	cr_assert_eq(pipe2(fds, O_CLOEXEC), 0);
 	logwriter_set_logs(w, dup(error_log), fds[1]); /* nobody reads */
-	logwriter_set_names(w, names, CONF_LOG_INFO);
+	logwriter_set_names(w, names, json_style);
 	for (int i = 0; i < 5000; i++)
 		connection(0);
 	journal_event(&journals[0], CONF_LOG_ERROR, "behind them");
@@ -267,7 +308,7 @@ Test(logwriter, a_stuck_log_stalls_the_other_for_a_while_only)
 Test(logwriter, without_an_access_log_records_are_dropped_in_peace)
 {
 	logwriter_set_logs(w, dup(error_log), -1);
-	logwriter_set_names(w, names, CONF_LOG_INFO);
+	logwriter_set_names(w, names, json_style);
 	for (int i = 0; i < 5000; i++)
 		connection(0);
 	journal_event(&journals[0], CONF_LOG_ERROR, "behind them");
@@ -282,8 +323,8 @@ Test(logwriter, descriptors_are_closed)
 
 	logwriter_set_logs(w, dup(error_log), dup(access_log));
 	logwriter_set_logs(w, dup(error_log), dup(access_log));
-	logwriter_set_names(w, names, CONF_LOG_INFO);
-	logwriter_set_names(w, names, CONF_LOG_INFO);
+	logwriter_set_names(w, names, json_style);
+	logwriter_set_names(w, names, json_style);
 	before = dup(0);
 	(void)close(before);
 	cr_assert(logwriter_finish(w, 5 * SECOND));

@@ -71,8 +71,9 @@ Test(loop, no_class_starves_another)
 		most[1] += shakes[i].runs;
 	}
 	cr_assert_eq(l->turns, 160u);
-	cr_assert_eq(most[0], 40960u);
-	cr_assert_eq(most[1], 2560u);
+	/* Less only where the machine was elsewhere for so long that a turn's time was over. */
+	cr_assert(most[0] > 35000 && most[0] <= 40960, "%u", most[0]);
+	cr_assert(most[1] > 2000 && most[1] <= 2560, "%u", most[1]);
 	cr_assert_gt(shakes[1500].runs, 0u, "first come, first served");
 	loop_free(l);
 }
@@ -277,6 +278,54 @@ Test(loop, descriptors_wake_it)
 	loop_free(l);
 }
 
+/* A link in a flood of bytes: there always is more. */
+struct bulk {
+	struct loop_task task;
+	struct loop *loop;
+	int wake; /* written to, so that somebody else has something to say */
+	unsigned runs;
+};
+
+static void bulk_run(struct loop_task *t)
+{
+	struct bulk *b = (struct bulk *)t;
+	int64_t until = loop_clock_ns() + MS / 5;
+
+	if (b->runs++ == 0)
+		cr_assert_eq(write(b->wake, "x", 1), 1);
+	while (loop_clock_ns() < until)
+		continue;
+	loop_queue(b->loop, t, LOOP_TRAFFIC);
+}
+
+Test(loop, a_flood_of_bytes_lets_others_be_heard)
+{
+	struct loop *l = loop_new();
+	struct bulk bulk = { .task = { .run = bulk_run }, .loop = l };
+	struct job shake = job_of(l, 'h', LOOP_HANDSHAKE, NULL);
+	struct event *e;
+	int fds[2];
+
+	cr_assert_eq(pipe(fds), 0);
+	e = event_new(l->base, fds[0], EV_READ | EV_PERSIST, readable, l);
+	cr_assert_eq(event_add(e, NULL), 0);
+	bulk.wake = fds[1];
+	loop_queue(l, &bulk.task, LOOP_TRAFFIC);
+	cr_assert(loop_run(l));
+	cr_assert_leq(bulk.runs, 16u);
+	/* And newcomers get on, too. */
+	l->stopping = false;
+	bulk.runs = 1;
+	shake.stop_after = 1;
+	start(&shake);
+	cr_assert(loop_run(l));
+	cr_assert_leq(bulk.runs, 60u);
+	event_free(e);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	loop_free(l);
+}
+
 /* ---- orphans */
 
 struct waif {
@@ -341,6 +390,38 @@ Test(loop, orphans_are_bounded_and_the_oldest_goes_first)
 	loop_bury(l);
 	cr_assert_eq(l->num_orphans, 0u);
 	cr_assert(waifs[LOOP_MAX_ORPHANS + 1].dropped);
+	loop_free(l);
+}
+
+static struct waif lingering[8];
+static int num_lingering;
+
+/* As a connection does that is closed in good order. */
+static void waif_linger(struct loop_orphan *o)
+{
+	struct waif *w = (struct waif *)o;
+	struct waif *after = &lingering[num_lingering++];
+
+	waif_drop(o);
+	*after = (struct waif){ .orphan = { .drop = waif_drop }, .loop = w->loop };
+	loop_orphan(w->loop, &after->orphan);
+}
+
+Test(loop, orphans_that_linger_push_nobody_out)
+{
+	static struct waif waifs[LOOP_MAX_ORPHANS + 1];
+	struct loop *l = loop_new();
+
+	for (int i = 0; i < LOOP_MAX_ORPHANS + 1; i++) {
+		waifs[i] = (struct waif){ .orphan = { .drop = i < 8 ? waif_linger : waif_drop },
+					  .loop = l };
+		loop_orphan(l, &waifs[i].orphan);
+	}
+	cr_assert_eq(num_lingering, 1);
+	cr_assert_not(waifs[1].dropped);
+	cr_assert_leq(l->num_orphans, (size_t)LOOP_MAX_ORPHANS + 1);
+	loop_bury(l);
+	cr_assert_eq(l->num_orphans, 0u);
 	loop_free(l);
 }
 

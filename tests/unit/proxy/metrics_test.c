@@ -52,18 +52,37 @@ Test(metrics, clearing_gauges_leaves_counters)
 	struct metrics_worker *w = calloc(1, sizeof(*w));
 
 	cr_assert_not_null(w);
-	w->connections = w->accept_paused = w->generation = 7;
+	w->connections = w->accept_paused = w->generation = w->idle_connections = 7;
+	w->pools_active[METRICS_POOLS - 1] = 2;
+	w->listeners[0].requests_active = w->servers[0].requests_active = 9;
+	w->listeners[0].requests[2] = w->servers[0].requests[5] = 10;
 	w->listeners[METRICS_LISTENERS - 1].active = 3;
 	w->listeners[METRICS_LISTENERS - 1].accepted = 4;
 	w->servers[METRICS_SERVERS - 1].active = 5;
 	w->servers[METRICS_SERVERS - 1].connects = 6;
 	w->log_dropped = 8;
 	metrics_clear_gauges(w);
-	cr_assert_eq(w->connections + w->accept_paused + w->generation, 0);
+	cr_assert_eq(w->connections + w->accept_paused + w->generation + w->idle_connections, 0);
+	cr_assert_eq(w->pools_active[METRICS_POOLS - 1], 0);
+	cr_assert_eq(w->listeners[0].requests_active, 0);
+	cr_assert_eq(w->servers[0].requests_active, 0);
+	cr_assert_eq(w->listeners[0].requests[2], 10);
+	cr_assert_eq(w->servers[0].requests[5], 10);
 	cr_assert_eq(w->listeners[METRICS_LISTENERS - 1].active, 0);
 	cr_assert_eq(w->servers[METRICS_SERVERS - 1].active, 0);
 	cr_assert_eq(w->listeners[METRICS_LISTENERS - 1].accepted, 4);
 	cr_assert_eq(w->servers[METRICS_SERVERS - 1].connects, 6);
 	cr_assert_eq(w->log_dropped, 8);
 	free(w);
+}
+
+Test(metrics, a_status_counts_in_its_class)
+{
+	cr_assert_eq(metrics_class(0), 0);
+	cr_assert_eq(metrics_class(99), 0);
+	cr_assert_eq(metrics_class(100), 1);
+	cr_assert_eq(metrics_class(204), 2);
+	cr_assert_eq(metrics_class(599), 5);
+	cr_assert_eq(metrics_class(600), 0);
+	cr_assert_eq(metrics_class(0xffffffff), 0);
 }

@@ -50,7 +50,12 @@ static int next(struct fixture *f, struct pool_tries *t)
 {
 	struct pool_choice to;
 
-	switch (pool_next(f->pool, t, &to)) {
+	enum pool_verdict verdict;
+
+	do
+		verdict = pool_next(f->pool, t, &to);
+	while (verdict == POOL_FOUND && to.full);
+	switch (verdict) {
 	case POOL_FOUND:
 		return ntohs(((const struct sockaddr_in *)&to.address->address)->sin_port);
 	case POOL_FULL:
@@ -65,7 +70,8 @@ static struct metrics_server *cells(struct fixture *f, unsigned worker, unsigned
 	return &board_worker(f->w.board, worker)->metrics.servers[server];
 }
 
-#define THREE "{\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\",\"127.0.0.1:3\"]}"
+#define THREE \
+	"{\"balance\":\"round_robin\",\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\",\"127.0.0.1:3\"]}"
 
 Test(pool, connections_go_round)
 {
@@ -130,7 +136,8 @@ Test(pool, tries_are_bounded)
 	fixture_fini(&f);
 }
 
-#define MAX_TWO "{\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\"],\"connections\":{\"max\":2}}"
+#define MAX_TWO \
+	"{\"balance\":\"round_robin\",\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\"],\"connections\":{\"max\":2}}"
 
 Test(pool, a_full_server_is_passed_over_counting_all_workers)
 {
@@ -166,9 +173,10 @@ Test(pool, weights_are_shares)
 	struct fixture f;
 	unsigned got[2] = { 0, 0 };
 
-	fixture_init(&f,
-		     "{\"servers\":[{\"address\":\"127.0.0.1:1\",\"weight\":3},\"127.0.0.1:2\"]}",
-		     (unsigned[]){ 1, 1, 99 });
+	fixture_init(
+		&f,
+		"{\"balance\":\"round_robin\",\"servers\":[{\"address\":\"127.0.0.1:1\",\"weight\":3},\"127.0.0.1:2\"]}",
+		(unsigned[]){ 1, 1, 99 });
 	for (int i = 0; i < 40; i++) {
 		struct pool_tries t = { 0 };
 
@@ -195,5 +203,38 @@ Test(pool, a_choice_says_how_to_speak)
 	cr_assert_eq(to.connect_timeout_ns, INT64_C(7000000000));
 	cr_assert_str_eq(pool_plan(f.pool)->name, "p");
 	cr_assert_str_eq(pool_conf(f.pool)->name, "p");
+	fixture_fini(&f);
+}
+
+Test(pool, a_full_server_is_given_once_for_what_it_has_already)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+	struct pool_choice to;
+
+	fixture_init(&f, MAX_TWO, (unsigned[]){ 2, 1, 99 });
+	cells(&f, 0, 0)->active = 2;
+	cr_assert_eq(pool_next(f.pool, &t, &to), POOL_FOUND);
+	cr_assert(to.full);
+	cr_assert_eq(pool_next(f.pool, &t, &to), POOL_FOUND);
+	cr_assert_not(to.full);
+	cr_assert_eq(pool_next(f.pool, &t, &to), POOL_NO_SERVER);
+	fixture_fini(&f);
+}
+
+Test(pool, by_default_the_server_with_fewer_requests_of_all_workers_is_chosen)
+{
+	struct fixture f;
+
+	fixture_init(&f, "{\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\"]}",
+		     (unsigned[]){ 1, 1, 99 });
+	cells(&f, 0, 0)->requests_active = 1;
+	cells(&f, 1, 0)->requests_active = 1;
+	cells(&f, 0, 1)->requests_active = 1;
+	for (int i = 0; i < 20; i++) {
+		struct pool_tries t = { 0 };
+
+		cr_assert_eq(next(&f, &t), 20);
+	}
 	fixture_fini(&f);
 }

@@ -72,6 +72,7 @@ static void enter(struct scene *s, uint32_t place)
 {
 	struct sockaddr_in from = { .sin_family = AF_INET, .sin_port = htons(4711) };
 	struct limits_seat seat;
+	struct client_arrival arrival = { .from = (struct sockaddr *)&from, .seat = &seat };
 	int fds[2];
 
 	rig_wanted = s->rig.loop->between_waiting == world_wants ? rig_wanted
@@ -84,8 +85,7 @@ static void enter(struct scene *s, uint32_t place)
 	from.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	s->rig.loop->now_ns = loop_clock_ns();
 	cr_assert(limits_admit(&s->w.traffic.limits, (struct sockaddr *)&from, &seat));
-	cr_assert(relay_open(&s->w.traffic, s->w.traffic.now, place, fds[0],
-			     (struct sockaddr *)&from, &seat));
+	cr_assert(relay_open(&s->w.traffic, s->w.traffic.now, place, fds[0], &arrival));
 }
 
 static bool server_is_there(void *arg)
@@ -146,7 +146,7 @@ static void ends(struct scene *s, uint32_t place, enum cause cause)
 	cr_assert_eq(m->connections, 0u);
 	cr_assert_eq(m->listeners[place].active, 0u);
 	cr_assert_eq(m->servers[0].active + m->servers[1].active, 0u);
-	cr_assert_eq(s->w.traffic.num_relays, 0u);
+	cr_assert_eq(s->w.traffic.num_clients, 0u);
 	for (unsigned row = 0; row < BOARD_ADDRESS_ROWS; row++)
 		for (unsigned i = 0; i < BOARD_ADDRESS_CELLS; i++)
 			cr_assert_eq(s->w.traffic.page->addresses[row][i], 0u);
@@ -428,7 +428,7 @@ Test(relay, one_of_a_listener_that_is_gone_has_its_time)
 	scene_init(&s, usual, 0);
 	join(&s, PLAIN);
 	world_use(&s.w, world_snapshot(&s.w, other, s.servers, 2, 7));
-	relay_retire(&s.w.traffic, 100000000);
+	clients_retire(&s.w.traffic, 100000000);
 	rig_rest(&s.rig, 50);
 	say(s.client, "goes on");
 	rig_rest(&s.rig, 10);
@@ -445,7 +445,7 @@ Test(relay, one_of_a_listener_that_stays_stays)
 	scene_init(&s, usual, 0);
 	join(&s, PLAIN);
 	world_use(&s.w, world_snapshot(&s.w, usual, s.servers, 2, 0));
-	relay_retire(&s.w.traffic, 1);
+	clients_retire(&s.w.traffic, 1);
 	rig_rest(&s.rig, 60);
 	cr_assert_not(over(&s));
 	say(s.client, "on");
@@ -487,7 +487,7 @@ Test(relay, all_may_be_ended_in_any_state)
 		enter(&s, state < 2 ? TLS : PLAIN);
 		if (state % 2 == 1)
 			rig_rest(&s.rig, 25);
-		relay_end_all(&s.w.traffic, CAUSE_DRAIN);
+		clients_end_all(&s.w.traffic, CAUSE_DRAIN);
 		ends(&s, state < 2 ? TLS : PLAIN, CAUSE_DRAIN);
 		rig_rest(&s.rig, 25);
 		scene_fini(&s);

@@ -85,7 +85,7 @@ Test(ring, full_refuses_until_there_is_room)
 
 Test(ring, can_be_filled_to_the_last_byte)
 {
-	while (put(RING_RECORD_MAX, 1))
+	while (put(1000, 1))
 		;
 	cr_assert(put(RING_BYTES - ring_used(head, &tail) - 4, 2));
 	cr_assert_eq(ring_used(head, &tail), RING_BYTES);
@@ -138,7 +138,7 @@ Test(ring, hostile_lengths_are_skipped_to_the_head)
 		uint64_t head;
 	} cases[] = {
 		{ 0, 100 },		       /* no record is empty */
-		{ RING_RECORD_MAX + 1, 4096 }, /* none is larger */
+		{ RING_RECORD_MAX + 1, 8192 }, /* none is larger */
 		{ UINT32_MAX, RING_BYTES },    /* nor wraps the arithmetic */
 		{ UINT32_MAX - 3, RING_BYTES },
 		{ 97, 100 },	       /* more than has been written */

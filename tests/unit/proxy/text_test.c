@@ -64,6 +64,20 @@ Test(text, times_agree_with_libc)
 	}
 }
 
+Test(text, common_times_agree_with_libc)
+{
+	for (int64_t day = 0; day < 106000; day += 7) {
+		time_t s = day * 86400 + day % 86400;
+		char want[64];
+		struct tm tm;
+
+		cr_assert_not_null(gmtime_r(&s, &tm));
+		cr_assert_gt(strftime(want, sizeof(want), "%d/%b/%Y:%H:%M:%S +0000", &tm), 0u);
+		EXPECT(text_common_time(&t, (int64_t)s * 1000000000 + 999999999), want);
+	}
+	EXPECT(text_common_time(&t, INT64_MIN), "01/Jan/1970:00:00:00 +0000");
+}
+
 Test(text, times_that_make_no_sense_stay_in_form)
 {
 	EXPECT(text_time(&t, -1), "1970-01-01T00:00:00.000Z");
@@ -89,6 +103,7 @@ Test(text, json_keeps_utf8)
 {
 	JSON("\xc3\xa9", "\"\xc3\xa9\"");
 	JSON("\xe2\x82\xac", "\"\xe2\x82\xac\"");
+	JSON("\xe2\x80\xa8\xe2\x80\xa9", "\"\\u2028\\u2029\""); /* ends of lines, for some */
 	JSON("\xf0\x9f\x98\x80", "\"\xf0\x9f\x98\x80\"");
 	JSON("\xf4\x8f\xbf\xbf", "\"\xf4\x8f\xbf\xbf\"");
 }
@@ -106,6 +121,16 @@ Test(text, json_replaces_what_is_not_utf8)
 	JSON("\xc3", "\"\\ufffd\""); /* cut */
 	JSON("\xe2\x82", "\"\\ufffd\\ufffd\"");
 	JSON("\xe2\x28\xa1", "\"\\ufffd(\\ufffd\"");
+}
+
+Test(text, hex_escapes_all_but_printable_ascii)
+{
+	EXPECT(text_hex_escaped(&t, span_str("/a?b=c'~"), false), "/a?b=c'~");
+	EXPECT(text_hex_escaped(&t, span_str(""), false), "");
+	EXPECT(text_hex_escaped(&t, span_str("a \"\\\n\x7f\xc3\xa4\xff"), true),
+	       "a \\x22\\x5C\\x0A\\x7F\\xC3\\xA4\\xFF");
+	EXPECT(text_hex_escaped(&t, span_str(" a b"), false), "\\x20a\\x20b");
+	EXPECT(text_hex_escaped(&t, span_of("\0", 1), false), "\\x00");
 }
 
 Test(text, plain_is_safe_to_show)

@@ -1,26 +1,6 @@
-#include "proxy/net/relay_record.h"
+#include "proxy/net/client_record.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <string.h>
-
-void relay_client_of(const struct sockaddr *from, struct relay_client *out)
-{
-	*out = (struct relay_client){ .family = AF_UNIX };
-	if (from->sa_family == AF_INET) {
-		const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)from;
-
-		out->family = AF_INET;
-		out->port = ntohs(in->sin_port);
-		memcpy(out->address, &in->sin_addr, 4);
-	} else if (from->sa_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)from;
-
-		out->family = AF_INET6;
-		out->port = ntohs(in6->sin6_port);
-		memcpy(out->address, &in6->sin6_addr, 16);
-	}
-}
 
 /* Appends as much of `s` as `max` allows; returns how much that was. */
 static uint16_t append(struct record_connection *r, size_t at, const char *s, size_t max)
@@ -33,7 +13,7 @@ static uint16_t append(struct record_connection *r, size_t at, const char *s, si
 	return (uint16_t)n;
 }
 
-void relay_record(struct journal *j, const struct relay_story *story)
+void client_record(struct journal *j, const struct client_story *story)
 {
 	struct record_connection r = {
 		.type = RECORD_CONNECTION,
@@ -52,7 +32,7 @@ void relay_record(struct journal *j, const struct relay_story *story)
 	if (!j->access)
 		return;
 	link_facts(story->client, &facts);
-	memcpy(r.client_address, story->from->address, sizeof(r.client_address));
+	memcpy(r.client_address, story->from->bytes, sizeof(r.client_address));
 	r.tls_version = facts.tls_version;
 	r.cipher = facts.cipher;
 	r.group = facts.group;
@@ -70,20 +50,4 @@ void relay_record(struct journal *j, const struct relay_story *story)
 	}
 	r.detail_len = append(&r, r.sni_len, story->detail, RECORD_DETAIL_MAX);
 	journal_connection(j, &r);
-}
-
-int64_t relay_listener_place(const struct snapshot *s, uint32_t slot)
-{
-	for (uint32_t i = 0; i < s->plan->num_listeners; i++)
-		if (snapshot_listener(s, i)->slot == slot)
-			return i;
-	return -1;
-}
-
-const char *relay_server_name(const struct snapshot *s, uint32_t slot)
-{
-	for (uint32_t i = 0; i < s->plan->num_servers; i++)
-		if (snapshot_server(s, i)->slot == slot)
-			return snapshot_server(s, i)->name;
-	return "?";
 }

@@ -1,0 +1,176 @@
+/* The keys of a pool. */
+#include "conf/address.h"
+#include "conf/conf.h"
+#include "conf/keys_parts.h"
+#include "conf/values.h"
+
+static const struct key_choice balance_choices[] = {
+	{ "least_requests", CONF_BALANCE_LEAST_REQUESTS },
+	{ "round_robin", CONF_BALANCE_ROUND_ROBIN },
+	{ NULL, 0 },
+};
+const struct key_choice version_choices[] = {
+	{ "1.2", 0x0303 },
+	{ "1.3", 0x0304 },
+	{ NULL, 0 },
+};
+
+static const struct key server_keys[] = {
+	{ .name = "address",
+	  .type = KEY_CONNECT,
+	  .required = true,
+	  .at = FIELD(conf_server, address),
+	  .help = "Where the server listens" },
+	{ .name = "weight",
+	  .type = KEY_COUNT,
+	  .min = 1,
+	  .max = 256,
+	  .fallback = "1",
+	  .at = FIELD(conf_server, weight),
+	  .help = "Its share, against the others' weights" },
+	{ .name = "name",
+	  .type = KEY_NAME,
+	  .max = CONF_MAX_NAME,
+	  .fallback_doc = "the address",
+	  .at = FIELD(conf_server, name),
+	  .help = "Name for logs and metrics; unique in the pool" },
+};
+static const struct object server_object = {
+	.name = "server",
+	.help = "One server of a pool",
+	.size = sizeof(struct conf_server),
+	.shorthand = "address",
+	KEYS(server_keys),
+};
+
+static const struct key pool_tls_keys[] = {
+	{ .name = "verify",
+	  .type = KEY_BOOL,
+	  .fallback = "true",
+	  .at = FIELD(conf_pool_tls, verify),
+	  .help = "Check the server's chain and name; `false` leaves the connection open to "
+		  "whoever can stand in between" },
+	{ .name = "ca",
+	  .type = KEY_PATH,
+	  .fallback_doc = "the system's",
+	  .at = FIELD(conf_pool_tls, ca),
+	  .help = "PEM file with the roots that are trusted" },
+	{ .name = "server_name",
+	  .type = KEY_HOST,
+	  .max = ADDRESS_MAX_HOST,
+	  .fallback_doc = "the server's host",
+	  .at = FIELD(conf_pool_tls, server_name),
+	  .help = "Name to ask for and to find in the certificate" },
+	{ .name = "min_version",
+	  .type = KEY_CHOICE,
+	  .choices = version_choices,
+	  .fallback = "\"1.2\"",
+	  .at = FIELD(conf_pool_tls, min_version),
+	  .help = "Oldest TLS version accepted" },
+};
+static const struct object pool_tls_object = {
+	.name = "tls",
+	.help = "TLS towards the servers of a pool",
+	.size = sizeof(struct conf_pool_tls),
+	KEYS(pool_tls_keys),
+};
+
+static const struct key pool_connections_keys[] = {
+	{ .name = "max",
+	  .type = KEY_COUNT,
+	  .min = 0,
+	  .max = 10000000,
+	  .fallback = "0",
+	  .at = FIELD(conf_pool, max_connections),
+	  .help = "Most connections to one server, of all workers together; 0: no limit" },
+	{ .name = "idle",
+	  .type = KEY_COUNT,
+	  .min = 0,
+	  .max = 10000,
+	  .fallback = "64",
+	  .at = FIELD(conf_pool, idle_connections),
+	  .help = "Most connections without use that one worker keeps; 0: none" },
+	{ .name = "idle_timeout",
+	  .type = KEY_DURATION,
+	  .fallback = "\"60s\"",
+	  .min = 10 * VALUE_MS,
+	  .max = VALUE_DAY,
+	  .at = FIELD(conf_pool, idle_connection_ns),
+	  .help = "How long one is kept without use" },
+};
+static const struct object pool_connections_object = {
+	.name = "connections",
+	.help = "Bounds on connections to servers",
+	KEYS(pool_connections_keys),
+};
+
+static const struct key pool_timeouts_keys[] = {
+	{ .name = "connect",
+	  .type = KEY_DURATION,
+	  .fallback = "\"3s\"",
+	  .min = 10 * VALUE_MS,
+	  .max = VALUE_HOUR,
+	  .at = FIELD(conf_pool, timeouts.connect_ns),
+	  .help = "How long connecting to one server may take" },
+	{ .name = "response_header",
+	  .type = KEY_DURATION,
+	  .fallback = "\"60s\"",
+	  .min = 10 * VALUE_MS,
+	  .max = VALUE_DAY,
+	  .at = FIELD(conf_pool, timeouts.response_header_ns),
+	  .help = "How long a server may take, once it has the request, to begin its response" },
+	{ .name = "idle",
+	  .type = KEY_DURATION,
+	  .fallback = "\"60s\"",
+	  .min = 10 * VALUE_MS,
+	  .max = 30 * VALUE_DAY,
+	  .at = FIELD(conf_pool, timeouts.idle_ns),
+	  .help = "How long a connection to a server may be without use" },
+};
+static const struct object pool_timeouts_object = {
+	.name = "timeouts",
+	.help = "How long a pool waits for its servers",
+	KEYS(pool_timeouts_keys),
+};
+
+static const struct key pool_keys[] = {
+	{ .name = "servers",
+	  .type = KEY_OBJECT,
+	  .shape = KEY_LIST,
+	  .required = true,
+	  .max_num = CONF_MAX_SERVERS,
+	  .object = &server_object,
+	  .at = FIELD(conf_pool, servers),
+	  .num = FIELD(conf_pool, num_servers),
+	  .help = "The servers; a plain string is an address" },
+	{ .name = "balance",
+	  .type = KEY_CHOICE,
+	  .choices = balance_choices,
+	  .fallback = "\"least_requests\"",
+	  .at = FIELD(conf_pool, balance),
+	  .help = "How a server is chosen: by fewest requests in flight, or in turn" },
+	{ .name = "tls",
+	  .type = KEY_OBJECT,
+	  .shape = KEY_OPTIONAL,
+	  .object = &pool_tls_object,
+	  .fallback_doc = "none, plaintext",
+	  .at = FIELD(conf_pool, tls),
+	  .help = "TLS towards the servers" },
+	{ .name = "connections",
+	  .type = KEY_OBJECT,
+	  .object = &pool_connections_object,
+	  .help = "Bounds on connections" },
+	{ .name = "timeouts",
+	  .type = KEY_OBJECT,
+	  .object = &pool_timeouts_object,
+	  .help = "How long to wait for servers" },
+};
+const struct object pool_object = {
+	.name = "pool",
+	.help = "Servers that do the same work",
+	.size = sizeof(struct conf_pool),
+	.pointer = FIELD(conf_pool, pointer),
+	.map_name = FIELD(conf_pool, name),
+	.map_type = KEY_NAME,
+	KEYS(pool_keys),
+};

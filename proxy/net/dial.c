@@ -1,0 +1,80 @@
+#include "proxy/net/dial.h"
+
+static struct metrics_server *cells_of(struct traffic *t, uint32_t slot)
+{
+	return &t->page->metrics.servers[slot];
+}
+
+struct link *dial(struct traffic *t, const struct pool_choice *to, const struct link_events *ev,
+		  void *owner)
+{
+	struct link_target target = {
+		.address = (const struct sockaddr *)&to->address->address,
+		.address_len = to->address->len,
+		.tls = to->tls,
+		.name = to->name,
+		.timeout_ns = to->connect_timeout_ns,
+	};
+	struct metrics_server *cells = cells_of(t, to->server->slot);
+	struct link *l = link_connect(t->loop, &target, ev, owner);
+
+	if (l == NULL)
+		metrics_add(&cells->failures[CAUSE_MEMORY], 1);
+	else
+		metrics_add(&cells->active, 1);
+	return l;
+}
+
+int64_t dial_opened(struct traffic *t, uint32_t server_slot, int64_t began_ns)
+{
+	struct metrics_server *cells = cells_of(t, server_slot);
+	int64_t took_ns = loop_clock_ns() - began_ns;
+
+	metrics_add(&cells->connects, 1);
+	metrics_observe(&cells->connect, took_ns);
+	return took_ns;
+}
+
+static enum cause cause_of(enum link_end why)
+{
+	switch (why) {
+	case LINK_END_REFUSED:
+		return CAUSE_CONNECT_REFUSED;
+	case LINK_END_TIMEOUT:
+		return CAUSE_CONNECT_TIMEOUT;
+	case LINK_END_UNREACHABLE:
+		return CAUSE_CONNECT_UNREACHABLE;
+	case LINK_END_TLS:
+		return CAUSE_CONNECT_TLS;
+	case LINK_END_MEMORY:
+		return CAUSE_MEMORY;
+	default:
+		return CAUSE_CONNECT_FAILED;
+	}
+}
+
+enum cause dial_failed(struct traffic *t, const char *pool, const struct plan_server *server,
+		       const struct link *link, enum link_end why)
+{
+	enum cause cause = cause_of(why);
+	const char *words = "";
+
+	if (why == LINK_END_TLS || why == LINK_END_FAILED) {
+		const SSL *ssl = link_ssl(link);
+		const char *verify = ssl == NULL ? NULL : client_tls_failure(ssl);
+
+		(void)link_reason(link, &words);
+		if (verify != NULL)
+			words = verify;
+	}
+	metrics_add(&cells_of(t, server->slot)->failures[cause], 1);
+	journal_event(&t->journal, CONF_LOG_WARNING, "pool %s: server %s: %s%s%s", pool,
+		      server->name, cause_name(cause), *words == '\0' ? "" : ": ", words);
+	dial_left(t, server->slot);
+	return cause;
+}
+
+void dial_left(struct traffic *t, uint32_t server_slot)
+{
+	metrics_sub(&cells_of(t, server_slot)->active, 1);
+}

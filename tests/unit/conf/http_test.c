@@ -1,0 +1,174 @@
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "conf/values.h"
+#include "tests/unit/conf/given.h"
+
+/* Keys of a listener or pool for HTTP, in a configuration that is right otherwise. */
+#define LISTENER(json) \
+	"{\"listeners\":[{\"address\":\":443\",\"pool\":\"web\"," json "}]," GIVEN_POOLS "}"
+#define HTTP(json) LISTENER("\"http\":{" json "}")
+#define TIMEOUTS(json) LISTENER("\"timeouts\":{" json "}")
+#define POOL(json) \
+	"{" GIVEN_LISTENERS ",\"pools\":{\"web\":{\"servers\":[\"127.0.0.1:8080\"]," json "}}}"
+#define AT "/listeners/0"
+
+Test(http, every_key_reaches_its_place)
+{
+	char *text = given_file("conf/examples/http.json");
+	struct conf *c = given_parse(text);
+	const struct conf_listener *l = c->listeners;
+	const struct conf_pool *p = c->pools;
+
+	cr_assert_eq(l->num_trusted_proxies, 1);
+	cr_expect_eq(l->trusted_proxies[0].bits, 24);
+	cr_expect_eq(l->timeouts.request_header_ns, 5 * VALUE_SECOND);
+	cr_expect_eq(l->timeouts.request_body_ns, 30 * VALUE_SECOND);
+	cr_expect_eq(l->timeouts.keepalive_ns, 60 * VALUE_SECOND);
+	cr_expect_eq(l->timeouts.response_write_ns, 30 * VALUE_SECOND);
+	cr_expect_eq(l->timeouts.minimum_rate, 1000);
+	cr_expect_eq(l->http.max_header_size, 16384);
+	cr_expect_eq(l->http.max_headers, 64);
+	cr_expect_eq(l->http.max_body_size, 10 << 20);
+	cr_expect_eq(l->http.max_requests_per_connection, 10000);
+	cr_expect_eq(l->http.escaped_slashes, CONF_SLASHES_REJECT);
+	cr_expect_eq(l->http.forwarded, CONF_FORWARDED_BOTH);
+	cr_expect_str_eq(l->http.server_header, "sallyport");
+	cr_expect_eq(c->listeners[2].mode, CONF_MODE_TCP);
+	cr_expect_eq(c->listeners[2].num_routes, 0);
+	cr_expect_eq(p[0].balance, CONF_BALANCE_LEAST_REQUESTS);
+	cr_expect_eq(p[0].idle_connections, 32);
+	cr_expect_eq(p[0].idle_connection_ns, 30 * VALUE_SECOND);
+	cr_expect_eq(p[0].timeouts.response_header_ns, 20 * VALUE_SECOND);
+	cr_expect_eq(p[1].balance, CONF_BALANCE_ROUND_ROBIN);
+	cr_expect_eq(c->log.format, CONF_LOG_COMBINED);
+	conf_free(c);
+	free(text);
+}
+
+Test(http, all_choices_are_known)
+{
+	static const struct {
+		const char *json;
+		enum conf_forwarded forwarded;
+	} cases[] = {
+		{ HTTP("\"forwarded\":\"x-forwarded\""), CONF_FORWARDED_X },
+		{ HTTP("\"forwarded\":\"rfc7239\""), CONF_FORWARDED_RFC },
+		{ HTTP("\"forwarded\":\"both\",\"escaped_slashes\":\"keep\""),
+		  CONF_FORWARDED_BOTH },
+		{ HTTP("\"forwarded\":\"none\""), CONF_FORWARDED_NONE },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct conf *c = given_parse(cases[i].json);
+
+		cr_expect_eq(c->listeners[0].http.forwarded, cases[i].forwarded);
+		conf_free(c);
+	}
+}
+
+Test(http, ranges_are_checked)
+{
+	given_refused(HTTP("\"max_header_size\":\"1023\""), AT "/http/max_header_size",
+		      "\"1023\" is out of range: expected \"1KiB\" to \"1MiB\"");
+	given_refused(HTTP("\"max_header_size\":\"2MiB\""), AT "/http/max_header_size",
+		      "out of range");
+	given_refused(
+		HTTP("\"max_header_size\":\"64KB\""), AT "/http/max_header_size",
+		"\"64KB\" is not a size such as \"64KiB\"; units are KiB, MiB, GiB or none for "
+		"bytes");
+	given_refused(HTTP("\"max_header_size\":\"\""), AT "/http/max_header_size",
+		      "is not a size");
+	given_refused(HTTP("\"max_header_size\":65536"), AT "/http/max_header_size",
+		      "expected a size such as \"64KiB\", got number 65536");
+	given_refused(HTTP("\"max_body_size\":\"1025GiB\""), AT "/http/max_body_size",
+		      "expected \"0\" to \"1024GiB\"");
+	given_refused(HTTP("\"max_headers\":0"), AT "/http/max_headers", "from 1 to 1000");
+	given_refused(HTTP("\"max_headers\":1001"), AT "/http/max_headers", "from 1 to 1000");
+	given_refused(HTTP("\"max_headers\":\"9\""), AT "/http/max_headers", "got string \"9\"");
+	given_refused(HTTP("\"max_requests_per_connection\":-1"),
+		      AT "/http/max_requests_per_connection", "from 0 to 1000000000");
+	given_refused(HTTP("\"escaped_slashes\":\"rejct\""), AT "/http/escaped_slashes",
+		      "did you mean \"reject\"?: expected \"keep\" or \"reject\"");
+	given_refused(HTTP("\"forwarded\":\"x-forwarded-for\""), AT "/http/forwarded",
+		      "expected \"x-forwarded\", \"rfc7239\", \"both\" or \"none\"");
+	given_refused(HTTP("\"server_header\":\"a\\u0007\""), AT "/http/server_header",
+		      "control character");
+	given_refused(HTTP("\"max_header\":1"), AT "/http/max_header", "did you mean");
+	given_refused(LISTENER("\"http\":false"), AT "/http", "expected an object, got false");
+	given_refused(TIMEOUTS("\"request_header\":\"2h\""), AT "/timeouts/request_header",
+		      "expected \"10ms\" to \"1h\"");
+	given_refused(TIMEOUTS("\"request_body\":\"0s\""), AT "/timeouts/request_body",
+		      "expected \"10ms\" to \"1d\"");
+	given_refused(TIMEOUTS("\"keepalive\":75"), AT "/timeouts/keepalive", "got number 75");
+	given_refused(TIMEOUTS("\"response_write\":\"9ms\""), AT "/timeouts/response_write",
+		      "out of range");
+	given_refused(TIMEOUTS("\"minimum_rate\":-1"), AT "/timeouts/minimum_rate", "from 0 to");
+	given_refused(TIMEOUTS("\"keep_alive\":\"1s\""), AT "/timeouts/keep_alive",
+		      "did you mean \"keepalive\"?");
+	conf_free(given_parse(TIMEOUTS("\"minimum_rate\":0")));
+	conf_free(given_parse(HTTP("\"max_header_size\":\"1024\",\"max_body_size\":\"1024GiB\"")));
+}
+
+Test(http, pools_have_keys_for_it)
+{
+	given_refused(POOL("\"connections\":{\"idle\":10001}"), "/pools/web/connections/idle",
+		      "from 0 to 10000");
+	given_refused(POOL("\"connections\":{\"idle_timeout\":60}"),
+		      "/pools/web/connections/idle_timeout", "expected a duration");
+	given_refused(POOL("\"timeouts\":{\"response_header\":\"2d\"}"),
+		      "/pools/web/timeouts/response_header", "expected \"10ms\" to \"1d\"");
+	given_refused("{" GIVEN_ALL ",\"log\":{\"access\":{\"format\":\"clf\"}}}",
+		      "/log/access/format", "expected \"json\" or \"combined\"");
+	conf_free(given_parse(POOL("\"connections\":{\"idle\":0}")));
+}
+
+Test(http, trusted_proxies_are_networks)
+{
+	struct conf *c = given_parse(LISTENER("\"trusted_proxies\":[]"));
+
+	cr_expect_eq(c->listeners[0].num_trusted_proxies, 0);
+	conf_free(c);
+	c = given_parse(LISTENER("\"trusted_proxies\":\"10.0.0.0/8\""));
+	cr_expect_eq(c->listeners[0].num_trusted_proxies, 1);
+	conf_free(c);
+	given_refused(LISTENER("\"trusted_proxies\":[\"proxy\"]"), AT "/trusted_proxies/0",
+		      "\"proxy\" is no network");
+	given_refused(LISTENER("\"trusted_proxies\":true"), AT "/trusted_proxies",
+		      "expected a network such as \"10.0.0.0/8\", got true");
+}
+
+Test(http, a_listener_has_a_pool_or_routes)
+{
+	given_refused("{\"listeners\":[{\"address\":\":1\",\"mode\":\"tcp\"}]}", AT,
+		      "has no \"pool\" or \"routes\": give it one of them");
+	given_refused(LISTENER("\"routes\":[{\"pool\":\"web\"}]"), AT,
+		      "has both \"pool\" and \"routes\"");
+	given_refused("{\"listeners\":[{\"address\":\":1\",\"routes\":[]}]}", AT "/routes",
+		      "is empty: give at least one");
+	given_refused("{\"listeners\":[{\"address\":\":1\",\"routes\":{}}]}", AT "/routes",
+		      "expected an array");
+	conf_free(given_parse("{\"listeners\":[{\"address\":\":1\",\"routes\":[{\"redirect\":"
+			      "\"https\"}]}]}"));
+}
+
+Test(http, keys_of_http_are_for_mode_http)
+{
+	given_refused(
+		"{\"listeners\":[{\"address\":\":1\",\"mode\":\"tcp\",\"routes\":[{\"pool\":"
+		"\"web\"}]}]," GIVEN_POOLS "}",
+		AT "/routes",
+		"is only for mode \"http\", and this listener has mode \"tcp\": remove it, or "
+		"change \"mode\"");
+	given_refused(LISTENER("\"mode\":\"${NO:-tcp}\",\"http\":{}"), AT "/http",
+		      "is only for mode \"http\"");
+	given_refused(LISTENER("\"mode\":\"tcp\",\"trusted_proxies\":[]"), AT "/trusted_proxies",
+		      "is only for mode \"http\"");
+	/* What is wrong already is not told again. */
+	given_refused(LISTENER("\"mode\":\"tpc\",\"http\":{}"), AT "/mode",
+		      "did you mean \"tcp\"?");
+	given_refused(LISTENER("\"mode\":1,\"http\":{}"), AT "/mode", "got number 1");
+	conf_free(given_parse(LISTENER("\"mode\":\"http\",\"http\":{}")));
+}

@@ -172,3 +172,13 @@ const char *client_tls_failure(const SSL *ssl)
 
 	return p == NULL ? NULL : p->failure;
 }
+
+bool client_tls_offer(struct client_tls *c, enum conf_protocol protocol)
+{
+	static const char http2[] = "\x02h2", either[] = "\x02h2\x08http/1.1";
+	const char *list = protocol == CONF_PROTOCOL_HTTP2 ? http2 : either;
+
+	if (protocol == CONF_PROTOCOL_HTTP1)
+		return true;
+	return SSL_CTX_set_alpn_protos(c->ctx, (const uint8_t *)list, (unsigned)strlen(list)) == 0;
+}

@@ -18,6 +18,10 @@ struct client_tls;
 struct client_tls *client_tls_new(const struct conf_pool_tls *t, struct span ca_pem,
 				  const char *pointer, struct problems *why);
 
+/* client_tls_offer makes connections offer what `protocol` says by ALPN; of HTTP/1.1 alone nothing
+ * is said, as servers of any protocol may be behind it. False: out of memory. */
+bool client_tls_offer(struct client_tls *c, enum conf_protocol protocol);
+
 /* client_tls_free drops it; SSLs made from it live on. NULL is fine. */
 void client_tls_free(struct client_tls *c);
 

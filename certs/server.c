@@ -229,7 +229,7 @@ static bool server_configure(struct server_tls *s, const struct conf_listener *l
 	if (!server_setup(s->ctx, l->tls, &s->policy, why))
 		return false;
 	if (l->mode == CONF_MODE_HTTP)
-		server_setup_http(s->ctx);
+		server_setup_http(s->ctx, &l->http);
 	server_tls_context(l->name, "", context, &len);
 	memcpy(s->context, context, CONTEXT_LEN);
 	SSL_CTX_set_select_certificate_cb(s->ctx, select_certificate);
@@ -321,4 +321,36 @@ void server_tls_name(const SSL *ssl, char *name, size_t len)
 		from.n = len - 1;
 	lower_copy(name, from);
 	name[from.n] = '\0';
+}
+
+/* The certificates for a name, by key type, as choose_certificate finds them. */
+static bool serves(const struct server_tls *s, struct span name, uint32_t found[INDEX_KEY_TYPES])
+{
+	return index_find(s->parts.index, s->parts.set, name, found) ||
+	       index_defaults(s->parts.index, s->parts.set, found);
+}
+
+bool server_tls_same(const struct server_tls *s, struct span name, struct span host)
+{
+	uint32_t for_name[INDEX_KEY_TYPES], for_host[INDEX_KEY_TYPES];
+
+	CHECK(s, SERVER_MAGIC);
+	if (span_eq(name, host))
+		return true;
+	if (!serves(s, name, for_name) || !serves(s, host, for_host))
+		return false;
+	for (size_t i = 0; i < INDEX_KEY_TYPES; i++) {
+		if (for_name[i] != INDEX_NONE && for_name[i] == for_host[i])
+			return true;
+	}
+	return false;
+}
+
+struct span server_tls_protocol(const SSL *ssl)
+{
+	const uint8_t *name;
+	unsigned len;
+
+	SSL_get0_alpn_selected(ssl, &name, &len);
+	return span_of(name, len);
 }

@@ -13,6 +13,7 @@
 #include "certs/tickets.h"
 #include "conf/conf.h"
 #include "conf/problems.h"
+#include "conf/span.h"
 
 struct server_tls;
 
@@ -49,6 +50,14 @@ void server_tls_finished(SSL *ssl);
  * `len` - 1 bytes, to `name`; empty where there was none (yet). Works during, after and after a
  * failed handshake, until SSL_free. */
 void server_tls_name(const SSL *ssl, char *name, size_t len);
+
+/* server_tls_same tells whether `host` is served by the certificates that are served to who asks
+ * for `name` (SNI; empty: none), so that a connection made for one may carry what is for the other
+ * (RFC 9110 7.4). */
+bool server_tls_same(const struct server_tls *s, struct span name, struct span host);
+
+/* server_tls_protocol returns what was agreed on by ALPN; empty: nothing. Borrowed from `ssl`. */
+struct span server_tls_protocol(const SSL *ssl);
 
 /* server_tls_context fills `context` (SSL_MAX_SID_CTX_LENGTH bytes at most, `*len` of them used)
  * with the session id context of a listener: tickets of one context do not resume in another.

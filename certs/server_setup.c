@@ -194,23 +194,26 @@ bool server_setup(SSL_CTX *ctx, const struct conf_tls *t, struct choose_policy *
 static int select_protocol(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
 			   unsigned in_len, void *arg)
 {
-	static const char http11[] = "http/1.1";
-	CBS list, name;
+	const struct conf_http *http = arg;
 
 	(void)ssl;
-	(void)arg;
-	CBS_init(&list, in, in_len);
-	while (CBS_get_u8_length_prefixed(&list, &name)) {
-		if (CBS_mem_equal(&name, (const uint8_t *)http11, sizeof(http11) - 1)) {
-			*out = CBS_data(&name);
-			*out_len = (uint8_t)CBS_len(&name);
-			return SSL_TLSEXT_ERR_OK;
+	for (size_t i = 0; i < http->num_versions; i++) {
+		struct span wanted = span_str(http->versions[i] == CONF_HTTP2 ? "h2" : "http/1.1");
+		CBS list, name;
+
+		CBS_init(&list, in, in_len);
+		while (CBS_get_u8_length_prefixed(&list, &name)) {
+			if (CBS_mem_equal(&name, (const uint8_t *)wanted.p, wanted.n)) {
+				*out = CBS_data(&name);
+				*out_len = (uint8_t)CBS_len(&name);
+				return SSL_TLSEXT_ERR_OK;
+			}
 		}
 	}
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-void server_setup_http(SSL_CTX *ctx)
+void server_setup_http(SSL_CTX *ctx, const struct conf_http *http)
 {
-	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, NULL);
+	SSL_CTX_set_alpn_select_cb(ctx, select_protocol, (void *)(uintptr_t)http);
 }

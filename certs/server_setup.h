@@ -14,6 +14,6 @@
 bool server_setup(SSL_CTX *ctx, const struct conf_tls *t, struct choose_policy *policy,
 		  struct problems *why);
 
-/* server_setup_http makes `ctx` agree on HTTP/1.1 with clients that ask for a protocol (ALPN, RFC
- * 7301), and refuse those that ask for none that is spoken here. */
-void server_setup_http(SSL_CTX *ctx);
+/* server_setup_http makes `ctx` agree on a version of `http`, which outlives its handshakes, with
+ * clients that ask for a protocol (ALPN, RFC 7301), and refuse those that ask for none of them. */
+void server_setup_http(SSL_CTX *ctx, const struct conf_http *http);

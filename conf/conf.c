@@ -48,7 +48,7 @@ static void tree_free(struct tree *t)
 /* Sets t->canonical. False, with an error, where that is too long or memory was short. */
 static bool tree_dump(struct tree *t, const json_t *root, struct reader *r)
 {
-	size_t len = json_dumpb(root, NULL, 0, JSON_COMPACT);
+	size_t len = json_dumpb(root, NULL, 0, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	char *text;
 
 	if (len > CONF_MAX_TEXT) {
@@ -57,7 +57,7 @@ static bool tree_dump(struct tree *t, const json_t *root, struct reader *r)
 		return false;
 	}
 	if (len == 0 || (text = reader_alloc(r, len + 1, 1)) == NULL ||
-	    json_dumpb(root, text, len, JSON_COMPACT) != len) {
+	    json_dumpb(root, text, len, JSON_COMPACT | JSON_REAL_PRECISION(15)) != len) {
 		r->failed = true;
 		return false;
 	}

@@ -142,8 +142,14 @@ enum conf_forwarded {
 	CONF_FORWARDED_NONE,
 };
 
+enum { CONF_HTTP1 = 11, CONF_HTTP2 = 20 }; /* versions */
+
 /* HTTP as a listener speaks it. */
 struct conf_http {
+	const uint64_t *versions; /* CONF_HTTP1, CONF_HTTP2, in order of preference */
+	size_t num_versions;
+	bool versions_given; /* without TLS, HTTP/2 is spoken only where it is asked for */
+	unsigned max_concurrent_streams; /* of one connection of HTTP/2 */
 	uint64_t max_header_size;
 	unsigned max_headers;
 	uint64_t max_body_size;		      /* 0: no limit */
@@ -195,6 +201,13 @@ struct conf_server {
 	unsigned weight; /* 1 to 256 */
 };
 
+/* What is spoken to the servers of a pool. */
+enum conf_protocol {
+	CONF_PROTOCOL_HTTP1,
+	CONF_PROTOCOL_HTTP2,
+	CONF_PROTOCOL_AUTO, /* as they choose by ALPN */
+};
+
 enum conf_balance { CONF_BALANCE_LEAST_REQUESTS, CONF_BALANCE_ROUND_ROBIN };
 
 struct conf_pool {
@@ -202,6 +215,7 @@ struct conf_pool {
 	const struct conf_server *servers;
 	size_t num_servers;
 	enum conf_balance balance;
+	enum conf_protocol protocol;
 	const struct conf_pool_tls *tls; /* NULL: plaintext */
 	uint64_t max_connections;	 /* per server, all workers together; 0: no limit */
 	unsigned idle_connections;	 /* kept by one worker; 0: none */

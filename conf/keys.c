@@ -273,6 +273,8 @@ size_t key_value_size(const struct key *k)
 		return k->object->size;
 	if (k->type == KEY_LISTEN || k->type == KEY_CONNECT)
 		return sizeof(struct conf_address);
+	if (k->type == KEY_CODE)
+		return sizeof(uint64_t);
 	return k->type == KEY_NETWORK ? sizeof(struct conf_network) : sizeof(const char *);
 }
 

@@ -25,7 +25,7 @@ enum key_type {
 	KEY_CONNECT,	 /* struct conf_address, host required */
 	KEY_POOL,	 /* size_t: index of the pool of that name; CONF_NO_POOL without */
 	KEY_SIZE,	 /* text such as "64KiB": any unsigned integer, bytes */
-	KEY_CODE,	 /* a number, one of `choices`: any unsigned integer */
+	KEY_CODE,	 /* a number that is the name of one of `choices`: any unsigned integer */
 	KEY_NETWORK,	 /* struct conf_network */
 	KEY_VHOST,	 /* const char *: host of requests, or a wildcard; lower case */
 	KEY_URL_PATH,	 /* const char *: path of requests, normalised */

@@ -5,6 +5,11 @@
 #include "conf/keys_parts.h"
 #include "conf/values.h"
 
+static const struct key_choice http_choices[] = {
+	{ "2", CONF_HTTP2 },
+	{ "1.1", CONF_HTTP1 },
+	{ NULL, 0 },
+};
 static const struct key_choice mode_choices[] = {
 	{ "http", CONF_MODE_HTTP },
 	{ "tcp", CONF_MODE_TCP },
@@ -168,6 +173,24 @@ static const struct object listener_timeouts_object = {
 };
 
 static const struct key http_keys[] = {
+	{ .name = "versions",
+	  .type = KEY_CODE,
+	  .shape = KEY_LIST,
+	  .max_num = 2,
+	  .choices = http_choices,
+	  .fallback = "[2, 1.1]",
+	  .at = FIELD(conf_listener, http.versions),
+	  .num = FIELD(conf_listener, http.num_versions),
+	  .given = FIELD(conf_listener, http.versions_given),
+	  .help = "Versions of HTTP, in order of preference, that clients may choose from (ALPN). "
+		  "Without `tls`, HTTP/2 is spoken (with prior knowledge) only where this names it" },
+	{ .name = "max_concurrent_streams",
+	  .type = KEY_COUNT,
+	  .fallback = "128",
+	  .min = 1,
+	  .max = 10000,
+	  .at = FIELD(conf_listener, http.max_concurrent_streams),
+	  .help = "Most requests at a time on one connection of HTTP/2" },
 	{ .name = "max_header_size",
 	  .type = KEY_SIZE,
 	  .fallback = "\"32KiB\"",

@@ -9,6 +9,12 @@ static const struct key_choice balance_choices[] = {
 	{ "round_robin", CONF_BALANCE_ROUND_ROBIN },
 	{ NULL, 0 },
 };
+static const struct key_choice protocol_choices[] = {
+	{ "http/1.1", CONF_PROTOCOL_HTTP1 },
+	{ "http/2", CONF_PROTOCOL_HTTP2 },
+	{ "auto", CONF_PROTOCOL_AUTO },
+	{ NULL, 0 },
+};
 const struct key_choice version_choices[] = {
 	{ "1.2", 0x0303 },
 	{ "1.3", 0x0304 },
@@ -149,6 +155,13 @@ static const struct key pool_keys[] = {
 	  .fallback = "\"least_requests\"",
 	  .at = FIELD(conf_pool, balance),
 	  .help = "How a server is chosen: by fewest requests in flight, or in turn" },
+	{ .name = "protocol",
+	  .type = KEY_CHOICE,
+	  .choices = protocol_choices,
+	  .fallback = "\"http/1.1\"",
+	  .at = FIELD(conf_pool, protocol),
+	  .help = "What is spoken to the servers, for listeners of mode `http`; `auto`: HTTP/2 where "
+		  "the server agrees to it (ALPN; needs `tls`)" },
 	{ .name = "tls",
 	  .type = KEY_OBJECT,
 	  .shape = KEY_OPTIONAL,

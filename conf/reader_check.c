@@ -272,6 +272,30 @@ static void check_pool_tls(struct reader *r, const struct conf_pool *pool)
 	}
 }
 
+static void check_protocol(struct reader *r, const struct conf_pool *pool)
+{
+	char pointer[READER_POINTER];
+
+	if (pool->protocol != CONF_PROTOCOL_AUTO || pool->tls != NULL || pool->pointer == NULL)
+		return;
+	(void)snprintf(pointer, sizeof(pointer), "%s/protocol", pool->pointer);
+	reader_error_at(
+		r, pointer,
+		"\"auto\" is for pools with \"tls\", where servers choose: say \"http/1.1\" "
+		"or \"http/2\"");
+}
+
+static void check_versions(struct reader *r, const struct conf_listener *l)
+{
+	char pointer[READER_POINTER];
+
+	if (l->http.num_versions < 2 || l->http.versions[0] != l->http.versions[1] ||
+	    l->http.versions[0] == 0 || l->pointer == NULL)
+		return;
+	(void)snprintf(pointer, sizeof(pointer), "%s/http/versions", l->pointer);
+	reader_error_at(r, pointer, "names the same version twice: remove one");
+}
+
 static void check_pools(struct reader *r, struct conf_pool *pools)
 {
 	size_t servers = 0;
@@ -280,6 +304,7 @@ static void check_pools(struct reader *r, struct conf_pool *pools)
 		servers += pools[i].num_servers;
 		check_servers_of(r, &pools[i]);
 		check_pool_tls(r, &pools[i]);
+		check_protocol(r, &pools[i]);
 	}
 	if (servers > CONF_MAX_SERVERS)
 		reader_error_at(r, "/pools",
@@ -297,6 +322,8 @@ void reader_check(struct reader *r)
 	check_addresses(r);
 	for (size_t i = 0; i < r->conf->num_listeners; i++)
 		check_tls(r, listeners[i].tls);
+	for (size_t i = 0; i < r->conf->num_listeners; i++)
+		check_versions(r, &listeners[i]);
 	check_pool_names(r);
 	check_pools(r, pools);
 	for (size_t i = 0; i < r->conf->num_listeners; i++)

@@ -327,10 +327,11 @@ static void read_count(struct reader *r, const struct key *k, const json_t *json
 
 static void read_code(struct reader *r, const struct key *k, const json_t *json, void *to)
 {
-	json_int_t value = json_integer_value(json);
+	char number[32];
 
+	(void)snprintf(number, sizeof(number), "%.15g", json_number_value(json));
 	for (const struct key_choice *c = k->choices; c->name != NULL; c++) {
-		if (!json_is_integer(json) || value != (json_int_t)c->value)
+		if (!json_is_number(json) || strcmp(number, c->name) != 0)
 			continue;
 		store_unsigned(to, k->at.size, c->value);
 		return;

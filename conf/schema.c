@@ -72,7 +72,7 @@ static json_t *schema_code(const struct key *k)
 	json_t *numbers = json_array();
 
 	for (const struct key_choice *c = k->choices; c->name != NULL; c++)
-		numbers = append(numbers, json_integer((json_int_t)c->value));
+		numbers = append(numbers, json_loads(c->name, JSON_DECODE_ANY, NULL));
 	return with(json_object(), "enum", numbers);
 }
 
@@ -267,7 +267,7 @@ char *conf_schema(void)
 	schema = with(json_object(), "$schema",
 		      json_string("https://json-schema.org/draft/2020-12/schema"));
 	schema = schema_object(schema, conf_root());
-	text = schema == NULL ? NULL : json_dumps(schema, JSON_INDENT(2));
+	text = schema == NULL ? NULL : json_dumps(schema, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
 	json_decref(schema);
 	return text;
 }

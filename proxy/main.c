@@ -4,6 +4,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <nghttp2/nghttp2.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,10 +286,9 @@ static int main_version(void)
 	(void)printf("sallyport %s\n%s\nkey exchange:", SALLYPORT_VERSION, compat_library());
 	for (size_t i = 0; i < num; i++)
 		(void)printf(" %s", groups[i]);
-	(void)printf(
-		"\nfeatures: http/1.1 tcp tls1.2 tls1.3 tickets sni ecdsa rsa reload unix-sockets "
-		"metrics\nlibraries: libevent %s, jansson %s\n",
-		event_get_version(), JANSSON_VERSION);
+	(void)printf("\nfeatures: http/2 http/1.1 tcp tls1.2 tls1.3 tickets sni ecdsa rsa reload "
+		     "unix-sockets metrics\nlibraries: libevent %s, nghttp2 %s, jansson %s\n",
+		     event_get_version(), nghttp2_version(0)->version_str, JANSSON_VERSION);
 	return CLI_OK;
 }
 

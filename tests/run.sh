@@ -23,7 +23,9 @@ packages=(
 	android-libboringssl-dev libjansson-dev libevent-dev libnghttp2-dev
 	# to test
 	libcriterion-dev clang-format clang-tidy libclang-rt-dev
-	python3 python3-pytest python3-pytest-rerunfailures python3-cryptography python3-jsonschema
+	python3 python3-pytest python3-pytest-rerunfailures python3-pytest-xdist
+	python3-cryptography python3-jsonschema
+	python3-hyperframe python3-hpack python3-grpcio
 	curl openssl ca-certificates procps
 	# to talk to
 	nginx-light libnginx-mod-stream haproxy hitch nghttp2-client nghttp2-proxy wrk)

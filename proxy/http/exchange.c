@@ -4,6 +4,7 @@
 #include "proxy/http/answer.h"
 #include "proxy/http/exchange_private.h"
 #include "proxy/http/forward.h"
+#include "proxy/http/grpc.h"
 
 #define CONTINUE_NS INT64_C(1000000000) /* for a server that does not know Expect */
 
@@ -12,7 +13,7 @@ static const struct stream_events down_events, up_events;
 /* ---- the end ---- */
 
 /* Everything but the streams, which have been given up. */
-static void finish(struct exchange *x, bool tell)
+static void finish(struct exchange *x)
 {
 	struct exchange_place at = x->at;
 	struct snapshot *snapshot = x->snapshot;
@@ -23,11 +24,11 @@ static void finish(struct exchange *x, bool tell)
 	buffer_drop(&x->body, at.traffic->loop, x->body.len);
 	head_free(x->request);
 	head_free(x->request_trailers);
+	LIST_REMOVE(x, entry);
 	free(x->detail);
 	x->magic = 0;
 	free(x);
-	if (tell)
-		at.over(at.owner);
+	at.over(at.owner);
 	snapshot_unref(snapshot);
 }
 
@@ -38,7 +39,7 @@ static void leave_up(struct exchange *x, enum cause why)
 	else if (x->up != NULL)
 		stream_abort(x->up, why);
 	else if (x->conn != NULL)
-		upstream_cancel(x->conn);
+		upstream_cancel(x->conn, &x->wait);
 	x->up = NULL;
 	x->conn = NULL;
 }
@@ -50,7 +51,7 @@ static void done(struct exchange *x)
 
 	leave_up(x, CAUSE_NONE);
 	stream_release(down);
-	finish(x, true);
+	finish(x);
 }
 
 /* Neither peer may take its part for complete. */
@@ -64,16 +65,20 @@ static void break_off(struct exchange *x, enum cause why, const char *detail)
 		stream_release(down);
 	else
 		stream_abort(down, why);
-	finish(x, true);
+	finish(x);
 }
 
-void exchange_abandon(struct exchange *x, enum cause why)
+void exchanges_abandon(struct exchange_list *list, enum cause why)
 {
-	CHECK(x, EXCHANGE_MAGIC);
-	exchange_note(x, why, "");
-	leave_up(x, why);
-	stream_abort(x->down, why);
-	finish(x, false);
+	struct exchange *x;
+
+	while ((x = LIST_FIRST(list)) != NULL) {
+		CHECK(x, EXCHANGE_MAGIC);
+		exchange_note(x, why, "");
+		leave_up(x, why);
+		stream_abort(x->down, why);
+		finish(x);
+	}
 }
 
 /* ---- answers made here ---- */
@@ -118,7 +123,13 @@ void exchange_fail(struct exchange *x, unsigned status, enum cause why, const ch
 		return;
 	}
 	exchange_note(x, why, detail);
-	h = answer_error(status, x->request, 0, &body);
+	if (grpc_is_request(x->request)) {
+		h = grpc_answer(status,
+				detail != NULL && *detail != '\0' ? detail : cause_name(why));
+		body = span_of("", 0);
+	} else {
+		h = answer_error(status, x->request, 0, &body);
+	}
 	if (h != NULL) {
 		/* Who asks what cannot be understood may be misunderstood in what follows. And a
 		 * listener that speaks something else now has to be met anew. */
@@ -439,9 +450,11 @@ void exchange_start(struct exchange *x, struct stream *up)
 	x->up = up;
 	x->up_blocked = false;
 	x->body_sent = 0;
-	/* A fresh connection that breaks has seen the request; an old one may not have. */
-	x->keeps = x->reused && method_is_idempotent(x->request->method) &&
-		   x->body.len <= EXCHANGE_REPLAY_BYTES;
+	/* A fresh connection that breaks has seen the request; an old one may not have, and one
+	 * that is shared may refuse it. */
+	x->keeps = x->body.len <= EXCHANGE_REPLAY_BYTES &&
+		   (upstream_shares(x->conn) ||
+		    (x->reused && method_is_idempotent(x->request->method)));
 	stream_attach(up, &up_events, x);
 	stream_send_head(up, x->request, empty);
 	if (empty) {
@@ -481,6 +494,7 @@ struct exchange *exchange_new(const struct exchange_place *at, struct stream *do
 		x->path = h->path;
 	}
 	stream_attach(down, &down_events, x);
+	LIST_INSERT_HEAD(at->list, x, entry);
 	metrics_add(&at->client->cells->requests_active, 1);
 	return x;
 }

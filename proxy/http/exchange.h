@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/queue.h>
 
 #include "proxy/http/head.h"
 #include "proxy/http/stream.h"
@@ -14,15 +15,15 @@
 #include "proxy/observe/cause.h"
 
 struct exchange;
+LIST_HEAD(exchange_list, exchange); /* those of one connection */
 
 /* Where a request came from. What is pointed to outlives the exchange. */
 struct exchange_place {
 	struct traffic *traffic;
 	const struct client *client;
-	const struct link *link; /* the client's, for what a log says of it */
-	/* The exchange is over and has freed itself; may come from within exchange_begin and
-	 * exchange_refuse. */
-	void (*over)(void *owner);
+	const struct link *link;    /* the client's, for what a log says of it */
+	struct exchange_list *list; /* it is in there until it has freed itself, */
+	void (*over)(void *owner);  /* which this tells; may come from within any call */
 	void *owner;
 };
 
@@ -37,6 +38,5 @@ void exchange_begin(struct exchange *x, bool end);
 /* exchange_refuse answers with `status`, because of `why`. */
 void exchange_refuse(struct exchange *x, unsigned status, enum cause why, const char *detail);
 
-/* exchange_abandon ends it at once, so that neither peer takes what it got for complete. `over` is
- * not called. */
-void exchange_abandon(struct exchange *x, enum cause why);
+/* exchanges_abandon ends all of `list` at once, so that no peer takes what it got for complete. */
+void exchanges_abandon(struct exchange_list *list, enum cause why);

@@ -94,6 +94,20 @@ static bool introduce(struct exchange *x)
 
 /* ---- what becomes of it ---- */
 
+/* A client may send what is for another host on a connection that its certificate covers too; what
+ * this listener serves with another one has to come on a connection of its own (RFC 9110 15.5.20).
+ */
+static bool is_misdirected(const struct exchange *x)
+{
+	const SSL *ssl = link_ssl(x->at.link);
+	char name[RECORD_SNI_MAX + 1];
+
+	if (x->request->version < 20 || ssl == NULL || x->listener->tls == NULL)
+		return false;
+	server_tls_name(ssl, name, sizeof(name));
+	return !server_tls_same(x->listener->tls, span_str(name), x->host);
+}
+
 static void redirect(struct exchange *x, const struct conf_redirect *to)
 {
 	struct head *h;
@@ -179,7 +193,10 @@ void exchange_begin(struct exchange *x, bool end)
 	};
 	memcpy(query.address, x->believed.bytes, sizeof(query.address));
 	x->route = routes_find(x->listener->routes, &query);
-	if (x->route == NULL)
+	if (is_misdirected(x))
+		exchange_fail(x, 421, CAUSE_MISDIRECTED,
+			      "the host is served under another certificate");
+	else if (x->route == NULL)
 		exchange_fail(x, 404, CAUSE_NO_ROUTE, "no route of the listener takes it");
 	else if (x->max_body > 0 && x->request->length > 0 &&
 		 (uint64_t)x->request->length > x->max_body)

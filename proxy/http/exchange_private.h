@@ -32,11 +32,13 @@ struct exchange {
 	bool fresh_only : 1;   /* the next try takes a new connection */
 	bool retried : 1;
 	struct exchange_place at;
+	LIST_ENTRY(exchange) entry;	      /* in at.list */
 	struct snapshot *snapshot;	      /* until it is settled where the request goes */
 	const struct site_listener *listener; /* of it; NULL: the listener is gone */
 	const struct conf_route *route;	      /* of it */
 	struct stream *down, *up;
 	struct upstream *conn; /* being made while `up` is NULL, else it carries that */
+	struct upstream_wait wait;
 	struct pool *pool;
 	struct pool_tries tries, last_tries; /* after and before the present one */
 	const struct plan_server *server;
@@ -54,7 +56,7 @@ struct exchange {
 	struct span request_id, user_agent, referer;
 	struct client_address believed;
 	uint32_t pool_slot, server_slot; /* or RECORD_NONE */
-	uint32_t attempts;
+	uint32_t attempts, num_again;
 	uint16_t status;	/* of the final response; 0: none */
 	uint16_t server_status; /* of the server's; 0: none came */
 	enum cause cause;

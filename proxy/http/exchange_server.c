@@ -1,8 +1,10 @@
 #include "conf/must.h"
 #include "proxy/http/exchange_private.h"
 
-static void opened(void *owner, struct stream *s);
-static void failed(void *owner, enum cause why);
+enum { AGAIN_MAX = 4 }; /* times that a server may refuse before we take it at its word */
+
+static void opened(struct upstream_wait *w, struct stream *s);
+static void failed(struct upstream_wait *w, enum cause why);
 static const struct upstream_events upstream_events = { .opened = opened, .failed = failed };
 
 void exchange_leave_server(struct exchange *x)
@@ -64,59 +66,86 @@ void exchange_try(struct exchange *x)
 			exchange_start(x, s);
 			return;
 		}
-		if (to.full)
-			continue;
-		enter_server(x, to.server);
 		x->reused = false;
-		x->conn = upstream_connect(all, x->pool, &to, &upstream_events, x);
-		if (x->conn != NULL)
+		x->conn = upstream_connect(all, x->pool, &to, &upstream_events, &x->wait);
+		if (x->conn != NULL) {
+			enter_server(x, to.server);
 			return;
-		x->cause = CAUSE_MEMORY;
-		exchange_leave_server(x);
+		}
+		if (!to.full)
+			x->cause = CAUSE_MEMORY;
 	}
 	no_server(x, verdict);
 }
 
-static void opened(void *owner, struct stream *s)
+static struct exchange *from_wait(struct upstream_wait *w)
 {
-	struct exchange *x = owner;
+	struct exchange *x = (struct exchange *)((char *)w - offsetof(struct exchange, wait));
 
 	CHECK(x, EXCHANGE_MAGIC);
+	return x;
+}
+
+static void opened(struct upstream_wait *w, struct stream *s)
+{
+	struct exchange *x = from_wait(w);
+
 	x->connect_ns = upstream_connect_ns(x->conn);
 	x->cause = CAUSE_NONE;
 	exchange_start(x, s);
 }
 
-static void failed(void *owner, enum cause why)
+/* What had not been begun may be begun anew, with the same server first. */
+static void again(struct exchange *x, enum cause why)
 {
-	struct exchange *x = owner;
+	x->up = NULL;
+	x->conn = NULL;
+	x->cause = why;
+	exchange_leave_server(x);
+	x->request_sent = false;
+	x->tries = x->last_tries;
+	exchange_try(x);
+}
 
-	CHECK(x, EXCHANGE_MAGIC);
+static void failed(struct upstream_wait *w, enum cause why)
+{
+	struct exchange *x = from_wait(w);
+
+	if (why == CAUSE_SERVER_REFUSED && x->num_again++ < AGAIN_MAX) {
+		again(x, CAUSE_NONE); /* others were first: no failure of the server's */
+		return;
+	}
 	x->conn = NULL;
 	x->cause = why;
 	exchange_leave_server(x);
 	exchange_try(x);
 }
 
-/* A server may close a connection at the moment that we use it: then it has not seen the request.
- * Whether it has cannot be known, so only what may be done twice is sent again (RFC 9110 9.2.2),
- * and only if all of its body is still here. */
+static bool is_broken(enum cause why)
+{
+	return why == CAUSE_SERVER_CLOSED || why == CAUSE_SERVER_RESET ||
+	       why == CAUSE_SERVER_TRUNCATED || why == CAUSE_SERVER_TLS;
+}
+
+/* A server may refuse a request before it has looked at it, and says so. And it may close a
+ * connection at the moment that we use it: whether it has seen the request then cannot be known, so
+ * only what may be done twice is sent again (RFC 9110 9.2.2). All of the body must still be here.
+ */
 bool exchange_again(struct exchange *x, enum cause why)
 {
-	bool broken = why == CAUSE_SERVER_CLOSED || why == CAUSE_SERVER_RESET ||
-		      why == CAUSE_SERVER_TRUNCATED || why == CAUSE_SERVER_TLS;
-
-	if (!broken || !x->keeps || x->retried || x->head_sent || upstream_answered(x->conn))
+	if (!x->keeps || x->head_sent || stream_answered(x->up))
 		return false;
-	upstream_discard(x->conn);
-	x->up = NULL;
-	x->conn = NULL;
-	x->cause = why;
-	exchange_leave_server(x);
-	x->retried = true;
-	x->fresh_only = true;
-	x->request_sent = false;
-	x->tries = x->last_tries;
-	exchange_try(x);
+	if (why == CAUSE_SERVER_REFUSED) {
+		if (x->num_again++ >= AGAIN_MAX)
+			return false;
+	} else if (!is_broken(why) || x->retried || !x->reused ||
+		   !method_is_idempotent(x->request->method)) {
+		return false;
+	} else {
+		x->retried = true;
+		x->fresh_only = !upstream_shares(x->conn);
+	}
+	upstream_discard(x->conn, x->up);
+	again(x, why);
 	return true;
 }

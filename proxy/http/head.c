@@ -1,5 +1,6 @@
 #include "proxy/http/head.h"
 
+#include <llhttp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,13 @@
 
 #include "conf/must.h"
 
-enum { HEAD_MAGIC = 0x68656164, HEAD_FIELDS = 24, HEAD_BLOCK = 2048, HEAD_NAMES_MAX = 32 };
+enum {
+	HEAD_MAGIC = 0x68656164,
+	HEAD_FIELDS = 24,
+	HEAD_BLOCK = 2048,
+	HEAD_NAMES_MAX = 32,
+	AUTHORITY_MAX = 1024
+};
 
 struct head_block {
 	struct head_block *next;
@@ -59,6 +66,19 @@ enum method method_of(struct span name)
 			return (enum method)i;
 	}
 	return METHOD_OTHER;
+}
+
+bool method_is_known(struct span name)
+{
+#define NAME(number, symbol, text) { #text, sizeof(#text) - 1 },
+	static const struct span names[] = { HTTP_METHOD_MAP(NAME) };
+#undef NAME
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (span_eq(name, names[i]))
+			return !span_eq(name, span_str("SOURCE")); /* is another protocol's */
+	}
+	return false;
 }
 
 bool method_is_idempotent(enum method m)
@@ -288,4 +308,83 @@ bool header_next(struct span *list, struct span *element)
 		}
 	}
 	return false;
+}
+
+/* ---- what values mean, whatever version carries them */
+
+static bool is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z');
+}
+
+bool authority_is_valid(struct span s)
+{
+	if (s.n > AUTHORITY_MAX)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		/* Not '@': there is no userinfo. Not ',': it would be a list of hosts. */
+		if (!is_alnum(s.p[i]) &&
+		    (s.p[i] == '\0' || strchr("-._~:[]%!$&'()*+;=", s.p[i]) == NULL))
+			return false;
+	}
+	return true;
+}
+
+static struct span without_port(struct span authority, const char *port)
+{
+	size_t n = strlen(port);
+
+	if (authority.n >= n && memcmp(authority.p + authority.n - n, port, n) == 0)
+		authority.n -= n;
+	return authority;
+}
+
+bool authority_same(struct span a, struct span b, bool is_https)
+{
+	const char *port = is_https ? ":443" : ":80";
+
+	return span_eq_nocase(without_port(a, port), without_port(b, port));
+}
+
+bool length_parse(struct span s, int64_t *length)
+{
+	int64_t n = 0;
+
+	if (s.n == 0)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (!(s.p[i] >= '0' && s.p[i] <= '9') || __builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, s.p[i] - '0', &n))
+			return false;
+	}
+	*length = n;
+	return true;
+}
+
+enum trailer trailer_judge(const struct header *field)
+{
+	static const char *const dropped[] = {
+		"age",		 "authorization",      "cache-control",
+		"content-range", "content-encoding",   "cookie",
+		"expires",	 "if-match",	       "if-modified-since",
+		"if-none-match", "if-range",	       "if-unmodified-since",
+		"pragma",	 "proxy-authenticate", "proxy-authorization",
+		"range",	 "retry-after",	       "set-cookie",
+		"vary",		 "www-authenticate",
+	};
+
+	switch (field->id) {
+	case HEADER_CONTENT_LENGTH:
+	case HEADER_TRANSFER_ENCODING:
+		return TRAILER_REFUSED;
+	case HEADER_OTHER:
+		break;
+	default:
+		return TRAILER_DROPPED; /* all that somebody here acts upon */
+	}
+	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+		if (span_eq_nocase(field->name, span_str(dropped[i])))
+			return TRAILER_DROPPED;
+	}
+	return TRAILER_KEPT;
 }

@@ -77,6 +77,9 @@ enum method {
  * METHOD_OTHER for one that has no symbol here. */
 enum method method_of(struct span name);
 
+/* method_is_known tells whether it is one that is passed on at all. */
+bool method_is_known(struct span name);
+
 /* method_is_idempotent tells whether a request may be sent twice (RFC 9110 9.2.2). */
 bool method_is_idempotent(enum method m);
 
@@ -100,6 +103,7 @@ struct head {
 	bool is_https;	       /* an absolute target said so */
 	bool expect_continue;  /* the client waits for 100 before it sends the body */
 	bool te_trailers;      /* "TE: trailers" */
+	bool extended_connect; /* RFC 8441: `upgrade` was asked for as HTTP/2 does it */
 	/* A response's. */
 	uint16_t status;
 	struct span reason; /* phrase, for HTTP/1 only */
@@ -160,6 +164,24 @@ void head_remove_name(struct head *h, struct span name);
  * space around it; commas in quoted strings do not separate. False: there is none left. Empty
  * elements are passed over. */
 bool header_next(struct span *list, struct span *element);
+
+/* authority_is_valid tells whether `s` may be a host, with a port or without: no userinfo, and no
+ * list of hosts. */
+bool authority_is_valid(struct span s);
+
+/* authority_same tells whether two name the same host and port, where the scheme's own port may be
+ * left out. */
+bool authority_same(struct span a, struct span b, bool is_https);
+
+/* length_parse takes a Content-Length. False: it is no number of bytes. */
+bool length_parse(struct span s, int64_t *length);
+
+/* What becomes of a field in trailers (RFC 9110 6.5.1): those that route, authenticate or are acted
+ * upon here are left out; those that frame are refused. */
+enum trailer { TRAILER_KEPT, TRAILER_DROPPED, TRAILER_REFUSED };
+
+/* trailer_judge tells which. */
+enum trailer trailer_judge(const struct header *field);
 
 /* span_eq_nocase compares ASCII text without case. */
 bool span_eq_nocase(struct span a, struct span b);

@@ -522,8 +522,71 @@ void http1_client_link_ended(struct http1_client *h, enum cause why, const char 
 
 /* ---- making, using and giving up */
 
+/* ---- as one of the codecs */
+
+static struct http1_client *from_codec(struct client_codec *c)
+{
+	return (struct http1_client *)((char *)c - offsetof(struct http1_client, codec));
+}
+
+static struct stream *codec_open(struct client_codec *c, const struct client_codec_limits *limits)
+{
+	return http1_client_open(from_codec(c), limits);
+}
+
+static unsigned codec_num_streams(const struct client_codec *c)
+{
+	const struct http1_client *h =
+		(const struct http1_client *)(const void *)((const char *)c -
+							    offsetof(struct http1_client, codec));
+
+	return h->attached ? 1 : 0;
+}
+
+static void codec_data(struct client_codec *c, struct span bytes)
+{
+	http1_client_data(from_codec(c), bytes);
+}
+
+static void codec_eof(struct client_codec *c)
+{
+	http1_client_eof(from_codec(c));
+}
+
+static void codec_drained(struct client_codec *c)
+{
+	http1_client_drained(from_codec(c));
+}
+
+static void codec_link_ended(struct client_codec *c, enum cause why, const char *detail)
+{
+	http1_client_link_ended(from_codec(c), why, detail);
+}
+
+static void codec_free(struct client_codec *c)
+{
+	http1_client_free(from_codec(c));
+}
+
+static const struct client_codec_ops codec_ops = {
+	.open = codec_open,
+	.num_streams = codec_num_streams,
+	.data = codec_data,
+	.eof = codec_eof,
+	.drained = codec_drained,
+	.link_ended = codec_link_ended,
+	.free = codec_free,
+};
+
+struct client_codec *http1_client_codec(struct http1_client *h)
+{
+	return h == NULL ? NULL : &h->codec;
+}
+
+/* ---- making one */
+
 struct http1_client *http1_client_new(struct loop *loop, struct link *link,
-				      const struct http1_client_events *events, void *owner)
+				      const struct client_codec_events *events, void *owner)
 {
 	struct http1_client *h = malloc(sizeof(*h));
 
@@ -531,6 +594,7 @@ struct http1_client *http1_client_new(struct loop *loop, struct link *link,
 		return NULL;
 	*h = (struct http1_client){
 		.magic = HTTP1_CLIENT_MAGIC,
+		.codec = { .ops = &codec_ops },
 		.loop = loop,
 		.link = link,
 		.events = events,
@@ -545,7 +609,7 @@ struct http1_client *http1_client_new(struct loop *loop, struct link *link,
 	return h;
 }
 
-struct stream *http1_client_open(struct http1_client *h, const struct http1_client_limits *limits)
+struct stream *http1_client_open(struct http1_client *h, const struct client_codec_limits *limits)
 {
 	CHECK(h, HTTP1_CLIENT_MAGIC);
 	MUST(!h->attached);
@@ -567,12 +631,6 @@ struct stream *http1_client_open(struct http1_client *h, const struct http1_clie
 	h->num_interim = 0;
 	h->upgrade[0] = '\0';
 	return &h->stream;
-}
-
-bool http1_client_answered(const struct http1_client *h)
-{
-	CHECK(h, HTTP1_CLIENT_MAGIC);
-	return h->answered;
 }
 
 void http1_client_free(struct http1_client *h)

@@ -54,12 +54,13 @@ struct http1_client {
 	bool open_ended : 1; /* the body ends with the connection */
 	bool tunnel : 1;
 	bool idle_due : 1; /* `idle` is to be told */
+	struct client_codec codec;
 	struct stream stream;
 	struct loop *loop;
 	struct link *link; /* NULL: given up */
-	const struct http1_client_events *events;
+	const struct client_codec_events *events;
 	void *owner;
-	struct http1_client_limits limits;
+	struct client_codec_limits limits;
 	struct http1_input in;
 	struct http1_scan scan;
 	struct http1_body body;

@@ -1,3 +1,6 @@
+#include <openssl/base64.h>
+#include <openssl/rand.h>
+
 #include "conf/must.h"
 #include "proxy/http/http1_client_private.h"
 
@@ -78,14 +81,33 @@ static void put_framing(struct http1_client *h, struct http1_writer *w, const st
 	h->sending = end ? HTTP1_ASK_DONE : HTTP1_ASK_SIZED;
 }
 
+/* RFC 8441 5.1 has no challenge, RFC 6455 4.1 wants one. Nobody looks at its answer: the tunnel has
+ * been agreed on by then. */
+static void put_websocket_key(struct http1_writer *w, const struct head *head)
+{
+	enum { KEY_BYTES = 16, KEY_TEXT = 24 };
+	struct span name = span_str("Sec-WebSocket-Key");
+	uint8_t key[KEY_BYTES];
+	uint8_t text[KEY_TEXT + 1];
+
+	if (!head->extended_connect || head_find_name(head, name) != NULL ||
+	    !span_eq_nocase(head->upgrade, span_str("websocket")))
+		return;
+	(void)RAND_bytes(key, sizeof(key)); /* never fails */
+	(void)EVP_EncodeBlock(text, key, sizeof(key));
+	http1_put_field(w, name, span_of(text, KEY_TEXT));
+}
+
 static void put_connection(struct http1_client *h, struct http1_writer *w, const struct head *head)
 {
 	bool upgrade = h->upgrade[0] != '\0';
 
 	if (head->te_trailers)
 		http1_put_str(w, "TE: trailers\r\n");
-	if (upgrade)
+	if (upgrade) {
 		http1_put_field(w, span_str("Upgrade"), head->upgrade);
+		put_websocket_key(w, head);
+	}
 	if (head->te_trailers && upgrade)
 		http1_put_str(w, "Connection: TE, upgrade\r\n");
 	else if (head->te_trailers)
@@ -265,6 +287,15 @@ static void abort_stream(struct stream *s, enum cause why)
 		http1_client_cut(h, why, "");
 }
 
+static bool answered(const struct stream *s)
+{
+	const struct http1_client *h =
+		(const struct http1_client *)(const void *)((const char *)s -
+							    offsetof(struct http1_client, stream));
+
+	return h->answered;
+}
+
 const struct stream_ops http1_client_ops = {
 	.send_informational = send_informational,
 	.send_head = send_head,
@@ -274,4 +305,5 @@ const struct stream_ops http1_client_ops = {
 	.stop_reading = stop_reading,
 	.release = release,
 	.abort = abort_stream,
+	.answered = answered,
 };

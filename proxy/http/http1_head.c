@@ -5,7 +5,7 @@
 #include "conf/must.h"
 
 /* Names that Connection may list: real messages have one to three. */
-enum { OPTIONS_MAX = 32, AUTHORITY_MAX = 1024 };
+enum { OPTIONS_MAX = 32 };
 
 static bool bad_request(struct http1_fault *f, const char *detail)
 {
@@ -20,11 +20,6 @@ static bool bad_framing(struct http1_fault *f, const char *detail)
 static bool is_word(struct span s, const char *word)
 {
 	return span_eq_nocase(s, span_str(word));
-}
-
-static bool is_alnum(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 /* ---- llhttp: spans of fields */
@@ -215,17 +210,7 @@ static bool gather(struct head *h, struct facts *x, struct http1_fault *f)
 
 static bool parse_length(struct span s, int64_t *length, struct http1_fault *f)
 {
-	int64_t n = 0;
-
-	if (s.n == 0)
-		return bad_framing(f, "an empty Content-Length");
-	for (size_t i = 0; i < s.n; i++) {
-		if (!(s.p[i] >= '0' && s.p[i] <= '9') || __builtin_mul_overflow(n, 10, &n) ||
-		    __builtin_add_overflow(n, s.p[i] - '0', &n))
-			return bad_framing(f, "Content-Length is no number of bytes");
-	}
-	*length = n;
-	return true;
+	return length_parse(s, length) || bad_framing(f, "Content-Length is no number of bytes");
 }
 
 /* Exactly one `chunked` and nothing else, in whatever spelling of a list. */
@@ -325,28 +310,6 @@ static void take_fields(struct head *h, const struct facts *x)
 
 /* ---- requests: target and Host */
 
-static bool is_authority(struct span s)
-{
-	if (s.n > AUTHORITY_MAX)
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		/* Not '@': there is no userinfo. Not ',': it would be a list of hosts. */
-		if (!is_alnum(s.p[i]) &&
-		    (s.p[i] == '\0' || strchr("-._~:[]%!$&'()*+;=", s.p[i]) == NULL))
-			return false;
-	}
-	return true;
-}
-
-static struct span without_port(struct span authority, const char *port)
-{
-	size_t n = strlen(port);
-
-	if (authority.n >= n && memcmp(authority.p + authority.n - n, port, n) == 0)
-		authority.n -= n;
-	return authority;
-}
-
 static bool read_absolute(struct head *h, struct span rest, struct http1_fault *f)
 {
 	size_t n = 0;
@@ -355,7 +318,7 @@ static bool read_absolute(struct head *h, struct span rest, struct http1_fault *
 		n++;
 	h->authority = span_of(rest.p, n);
 	h->path = span_of(rest.p + n, rest.n - n);
-	if (n == 0 || !is_authority(h->authority))
+	if (n == 0 || !authority_is_valid(h->authority))
 		return http1_bad(f, 400, CAUSE_BAD_TARGET, "malformed authority in the target");
 	if (h->path.n == 0) /* RFC 9112 3.2.4 */
 		h->path = span_str(h->method == METHOD_OPTIONS ? "*" : "/");
@@ -390,17 +353,15 @@ static bool read_target(struct head *h, struct span target, bool *absolute, stru
 
 static bool read_host(struct head *h, const struct facts *x, bool absolute, struct http1_fault *f)
 {
-	const char *port = h->is_https ? ":443" : ":80";
-
 	if (x->num_host > 1)
 		return http1_bad(f, 400, CAUSE_BAD_HOST, "more than one Host");
 	if (x->num_host == 0)
 		return h->version == 10 || http1_bad(f, 400, CAUSE_BAD_HOST, "no Host");
-	if (!is_authority(x->host))
+	if (!authority_is_valid(x->host))
 		return http1_bad(f, 400, CAUSE_BAD_HOST, "malformed Host");
 	if (!absolute)
 		h->authority = x->host;
-	else if (!span_eq_nocase(without_port(x->host, port), without_port(h->authority, port)))
+	else if (!authority_same(x->host, h->authority, h->is_https))
 		return http1_bad(f, 400, CAUSE_BAD_HOST, "Host and target disagree");
 	return true;
 }
@@ -511,35 +472,6 @@ bool http1_head_parse(enum http1_kind kind, struct span bytes, struct http1_mess
 
 /* ---- trailers */
 
-enum trailer { TRAILER_KEPT, TRAILER_DROPPED, TRAILER_REFUSED };
-static enum trailer judge_trailer(const struct header *field)
-{
-	static const char *const dropped[] = {
-		"age",		 "authorization",      "cache-control",
-		"content-range", "content-encoding",   "cookie",
-		"expires",	 "if-match",	       "if-modified-since",
-		"if-none-match", "if-range",	       "if-unmodified-since",
-		"pragma",	 "proxy-authenticate", "proxy-authorization",
-		"range",	 "retry-after",	       "set-cookie",
-		"vary",		 "www-authenticate",
-	};
-
-	switch (field->id) {
-	case HEADER_CONTENT_LENGTH:
-	case HEADER_TRANSFER_ENCODING:
-		return TRAILER_REFUSED;
-	case HEADER_OTHER:
-		break;
-	default:
-		return TRAILER_DROPPED; /* all that somebody here acts upon */
-	}
-	for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
-		if (is_word(field->name, dropped[i]))
-			return TRAILER_DROPPED;
-	}
-	return TRAILER_KEPT;
-}
-
 bool http1_trailers_parse(struct span bytes, struct head **out, struct http1_fault *f)
 {
 	struct head *h = head_new(bytes.n);
@@ -555,7 +487,7 @@ bool http1_trailers_parse(struct span bytes, struct head **out, struct http1_fau
 
 		MUST(http1_cut(span_of(line.p, line.n - 1), ':', &name, &value));
 		field = (struct header){ .name = name, .id = header_id_of(name) };
-		switch (judge_trailer(&field)) {
+		switch (trailer_judge(&field)) {
 		case TRAILER_KEPT:
 			head_add(h, name, http1_trim(value));
 			break;

@@ -1,8 +1,9 @@
 #include "proxy/http/http1_scan.h"
 
 #include <limits.h>
-#include <llhttp.h>
 #include <stdint.h>
+
+#include "proxy/http/head.h"
 
 bool http1_bad(struct http1_fault *f, unsigned status, enum cause why, const char *detail)
 {
@@ -119,19 +120,6 @@ static bool check_version(struct span s, unsigned *minor, struct http1_fault *f)
 	return true;
 }
 
-static bool is_known_method(struct span s)
-{
-#define NAME(number, symbol, name) { #name, sizeof(#name) - 1 },
-	static const struct span names[] = { HTTP_METHOD_MAP(NAME) };
-#undef NAME
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (span_eq(s, names[i]))
-			return !span_eq(s, span_str("SOURCE")); /* is another protocol's */
-	}
-	return false;
-}
-
 bool http1_request_line(struct span line, struct http1_request_line *r, struct http1_fault *f)
 {
 	struct span rest;
@@ -152,7 +140,7 @@ bool http1_request_line(struct span line, struct http1_request_line *r, struct h
 		if (r->target.p[i] == '#')
 			return http1_bad(f, 400, CAUSE_BAD_TARGET, "a fragment");
 	}
-	if (!is_known_method(r->method))
+	if (!method_is_known(r->method))
 		return http1_bad(f, 501, CAUSE_UNKNOWN_METHOD, "unknown method");
 	return true;
 }

@@ -508,7 +508,7 @@ bool http1_server_is_idle(const struct http1_server *h)
 
 struct http1_server *http1_server_new(struct loop *loop, struct link *link,
 				      const struct http1_limits *limits,
-				      const struct http1_server_events *events, void *owner)
+				      const struct server_codec_events *events, void *owner)
 {
 	struct http1_server *h = malloc(sizeof(*h));
 
@@ -517,6 +517,7 @@ struct http1_server *http1_server_new(struct loop *loop, struct link *link,
 	*h = (struct http1_server){
 		.magic = HTTP1_SERVER_MAGIC,
 		.keep = true,
+		.codec = { .ops = &http1_server_codec_ops },
 		.loop = loop,
 		.link = link,
 		.limits = limits,

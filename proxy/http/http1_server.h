@@ -9,8 +9,7 @@
 #include <stdint.h>
 
 #include "conf/span.h"
-#include "proxy/http/head.h"
-#include "proxy/http/stream.h"
+#include "proxy/http/codec.h"
 #include "proxy/net/link.h"
 #include "proxy/observe/cause.h"
 
@@ -31,32 +30,15 @@ struct http1_limits {
 	int64_t tunnel_idle_ns;	   /* after 101, without a byte either way */
 };
 
-/* What the codec tells its user, the connection's owner. */
-struct http1_server_events {
-	/* A request has come. The head becomes the user's; the stream is to be attached now, and
-	 * stream_release or stream_abort be called on it in the end. `end`: it has no body. Where
-	 * the head says expect_continue, the body's time begins with our 100. A response whose
-	 * head is sent before the request is whole closes the connection. */
-	void (*request)(void *owner, struct stream *s, struct head *h, bool end);
-	/* What came is no request that may be passed on: answer it with `status` on `s` (which
-	 * reads nothing any more, and closes the connection after the response), as with `request`.
-	 * `h` has what is known of it and may be NULL; it becomes the user's. */
-	void (*refused)(void *owner, struct stream *s, struct head *h, unsigned status,
-			enum cause why, const char *detail);
-	/* The connection is over: last event; no stream is open. `why` is CAUSE_CLOSED for all that
-	 * is no failure, CAUSE_HEADER_TIMEOUT where no byte of a first request came in time. What
-	 * a stream's user was told by `aborted`, or did itself by stream_abort, may come again as
-	 * `why`. Then call http1_server_free. */
-	void (*ended)(void *owner, enum cause why, const char *detail);
-};
-
 /* http1_server_new speaks on `link`, which is open and becomes its own; its events must be passed
  * on to the functions below. NULL: out of memory; the link stays the caller's. */
 struct http1_server *http1_server_new(struct loop *loop, struct link *link,
 				      const struct http1_limits *limits,
-				      const struct http1_server_events *events, void *owner);
+				      const struct server_codec_events *events, void *owner);
 
-/* What the owner of the link passes on, once the link is open and until `ended`. */
+/* http1_server_codec returns the codec for whoever does not care which one it is. What follows is
+ * what its functions are for this one (codec.h). NULL is fine. */
+struct server_codec *http1_server_codec(struct http1_server *h);
 
 /* http1_server_data takes what has come. */
 void http1_server_data(struct http1_server *h, struct span bytes);

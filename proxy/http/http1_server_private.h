@@ -63,11 +63,12 @@ struct http1_server {
 	bool upgrade_asked : 1;
 	bool expecting : 1; /* the client waits for 100 */
 	bool tunnel : 1;
+	struct server_codec codec;
 	struct stream stream;
 	struct loop *loop;
 	struct link *link; /* NULL: given up */
 	const struct http1_limits *limits;
-	const struct http1_server_events *events;
+	const struct server_codec_events *events;
 	void *owner;
 	struct http1_input in;
 	struct http1_scan scan;
@@ -90,6 +91,10 @@ struct http1_server {
 
 /* http1_server_ops is what a stream of this codec does. */
 extern const struct stream_ops http1_server_ops;
+
+/* http1_server_codec_ops is what the codec is for whoever does not know it: http1_server_codec.c.
+ */
+extern const struct server_codec_ops http1_server_codec_ops;
 
 /* http1_server_flush is the loop's task at the end of a turn: sends a head that no body followed.
  */

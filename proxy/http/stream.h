@@ -25,6 +25,7 @@ struct stream_ops {
 	void (*stop_reading)(struct stream *s);
 	void (*release)(struct stream *s);
 	void (*abort)(struct stream *s, enum cause why);
+	bool (*answered)(const struct stream *s); /* a client's; else NULL */
 };
 
 /* What a stream tells its user. Of a server's stream the head came before it had a user, so that
@@ -111,6 +112,13 @@ static inline void stream_stop_reading(struct stream *s)
 static inline void stream_release(struct stream *s)
 {
 	s->ops->release(s);
+}
+
+/* stream_answered tells, of a client's stream, whether any byte of the response has come: if not,
+ * and its connection was used before, the server may have closed that before it saw the request. */
+static inline bool stream_answered(const struct stream *s)
+{
+	return s->ops->answered(s);
 }
 
 /* stream_abort gives the stream up because of `why`: the peer sees that it is not complete. */

@@ -45,12 +45,22 @@
 	CAUSE(BODY_TIMEOUT, "request_body_timeout")                 \
 	CAUSE(TOO_SLOW, "below_minimum_rate")                       \
 	CAUSE(WRITE_TIMEOUT, "response_write_timeout")              \
+	CAUSE(MISDIRECTED, "misdirected_request")                   \
 	CAUSE(NO_ROUTE, "no_route")                                 \
+	/* HTTP/2: a client that breaks its rules, or floods */     \
+	CAUSE(H2_PROTOCOL, "h2_protocol_error")                     \
+	CAUSE(H2_RESET_FLOOD, "h2_reset_flood")                     \
+	CAUSE(H2_CONTROL_FLOOD, "h2_control_flood")                 \
+	CAUSE(H2_EMPTY_FLOOD, "h2_empty_frame_flood")               \
+	CAUSE(H2_CONTINUATION_FLOOD, "h2_continuation_flood")       \
+	CAUSE(H2_HEADER_FLOOD, "h2_header_flood")                   \
+	CAUSE(H2_STALL, "h2_window_stall")                          \
 	/* and with the server's response */                        \
 	CAUSE(BAD_RESPONSE, "bad_response")                         \
 	CAUSE(SERVER_CLOSED, "server_closed")                       \
 	CAUSE(RESPONSE_TIMEOUT, "response_timeout")                 \
-	CAUSE(SERVER_IDLE, "server_idle_timeout")
+	CAUSE(SERVER_IDLE, "server_idle_timeout")                   \
+	CAUSE(SERVER_REFUSED, "server_refused_stream")
 
 enum cause {
 #define CAUSE(sym, name) CAUSE_##sym,

@@ -50,7 +50,7 @@ struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct bo
 	if (p->conf->tls != NULL) {
 		p->tls = client_tls_new(p->conf->tls, snapshot_roots(s, number), p->conf->pointer,
 					why);
-		if (p->tls == NULL)
+		if (p->tls == NULL || !client_tls_offer(p->tls, p->conf->protocol))
 			goto fail;
 	}
 	return p;

@@ -1,10 +1,13 @@
-"""The proxies side by side in HTTP mode: one worker each, one TLS listener (ECDSA P-256), kept
+"""The proxies side by side in HTTP modes: one worker each, one TLS listener (ECDSA P-256), kept
 connections to the backend, a line for each request in a file, X-Forwarded-For and -Proto set. What
-would close a connection that is used long, or write a body to disk, is off: some have that."""
+would close a connection that is used long, or write a body to disk, is off: some have that. For
+HTTP/2 each keeps as many idle connections to the backend as there are streams, and more."""
 
 import os
 
 from proxies import HAProxy, Nginx, Proxy, Sallyport, USER
+
+KEPT = 512
 
 
 class _Logging:
@@ -29,6 +32,8 @@ class HttpSallyport(_Logging, Sallyport):
 
 
 class HttpNginx(_Logging, Nginx):
+    kept = 64
+
     def config(self):
         proxying = ("\t\tlocation / {\n\t\t\tproxy_pass http://backend;\n"
                     "\t\t\tproxy_http_version 1.1;\n"
@@ -42,7 +47,7 @@ class HttpNginx(_Logging, Nginx):
         return (f"{self.main()}http {{\n\taccess_log {self.access};\n{temporary}"
                 "\ttcp_nodelay on;\n\tkeepalive_requests 1000000000;\n\tkeepalive_timeout 10m;\n"
                 f"\tupstream backend {{\n\t\tserver 127.0.0.1:{self.bench.backend_port};\n"
-                "\t\tkeepalive 64;\n\t\tkeepalive_requests 1000000000;\n\t}\n"
+                f"\t\tkeepalive {self.kept};\n\t\tkeepalive_requests 1000000000;\n\t}}\n"
                 f"{self.servers(proxying)}}}\n")
 
 
@@ -61,6 +66,7 @@ class HttpHAProxy(_Logging, HAProxy):
 class Nghttpx(_Logging, Proxy):
     name, title, file = "nghttpx", "nghttpx", "nghttpx.conf"
     version_flags, version_pattern = ["--version"], r"nghttp2/(\S+)"
+    protocols = "http/1.1"
 
     def command(self, config):
         return [self.program, f"--conf={config}"]
@@ -69,7 +75,7 @@ class Nghttpx(_Logging, Proxy):
         (port,), out = self.ports.values(), self.bench.out
         lines = [f"frontend=127.0.0.1,{port}", f"backend=127.0.0.1,{self.bench.backend_port}",
                  f"private-key-file={out}/ecdsa.key", f"certificate-file={out}/ecdsa.crt",
-                 "workers=1", "no-ocsp=yes", "npn-list=http/1.1", "backlog=4096",
+                 "workers=1", "no-ocsp=yes", f"npn-list={self.protocols}", "backlog=4096",
                  "tls-min-proto-version=TLSv1.3", "tls13-ciphers=TLS_AES_128_GCM_SHA256",
                  "ecdh-curves=X25519", "add-x-forwarded-for=yes",
                  "frontend-keep-alive-timeout=10m", f"accesslog-file={self.access}",
@@ -79,4 +85,21 @@ class Nghttpx(_Logging, Proxy):
         return "\n".join(lines) + "\n"
 
 
+class Http2Sallyport(HttpSallyport):
+    of_pool = {"connections": {"idle": KEPT}}
+
+
+class Http2Nginx(HttpNginx):
+    at_listen, kept = " http2", KEPT
+
+
+class Http2HAProxy(HttpHAProxy):
+    at_bind = " alpn h2,http/1.1"
+
+
+class Http2Nghttpx(Nghttpx):
+    protocols = "h2,http/1.1"
+
+
 HTTP = {kind.name: kind for kind in (HttpSallyport, HttpNginx, HttpHAProxy, Nghttpx)}
+HTTP2 = {kind.name: kind for kind in (Http2Sallyport, Http2Nginx, Http2HAProxy, Http2Nghttpx)}

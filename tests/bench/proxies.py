@@ -1,5 +1,6 @@
-"""The proxies side by side in TCP mode, and what all modes share: one worker each, two TLS listeners (ECDSA P-256 and RSA-2048), one
-backend, logs off, all else as each comes. Their configurations are written to the output folder."""
+"""The proxies side by side in TCP mode, and what all modes share: one worker each, two TLS
+listeners (ECDSA P-256 and RSA-2048), one backend, logs off, all else as each comes. Their
+configurations are written to the output folder."""
 
 import json
 import os
@@ -79,7 +80,7 @@ class Proxy:
 class Sallyport(Proxy):
     name, title, file, peer = "sallyport", "Sallyport", "sallyport.json", False
     version_flags, version_pattern = ["version"], r"(?s)\s*(.*\S)"
-    access_log, mode = False, "tcp"
+    access_log, mode, of_pool = False, "tcp", {}
 
     def command(self, config):
         return [self.program, "run", "-c", config]
@@ -91,7 +92,8 @@ class Sallyport(Proxy):
                  "tls": {"certificates": [str(self.bench.out / f"{key}.pem")],
                          "min_version": "1.3", "groups": ["X25519"]},
                  "pool": "backend"} for key in self.keys],
-            "pools": {"backend": {"servers": [f"127.0.0.1:{self.bench.backend_port}"]}},
+            "pools": {"backend": {"servers": [f"127.0.0.1:{self.bench.backend_port}"],
+                                  **self.of_pool}},
             "workers": 1,
             "log": {"access": {"path": str(self.folder / "access.log")} if self.access_log
                     else False},
@@ -105,6 +107,7 @@ class SallyportLogging(Sallyport):
 
 class Nginx(Proxy):
     name, title, file = "nginx", "nginx", "nginx.conf"
+    at_listen = ""
     version_flags, version_pattern = ["-v"], r"nginx/(\S+)"
 
     def command(self, config):
@@ -112,7 +115,7 @@ class Nginx(Proxy):
 
     def tls(self, key):
         out = self.bench.out
-        return (" ssl;\n"
+        return (f" ssl{self.at_listen};\n"
                 f"\t\tssl_certificate {out}/{key}.crt;\n"
                 f"\t\tssl_certificate_key {out}/{key}.key;\n"
                 "\t\tssl_protocols TLSv1.3;\n"
@@ -153,14 +156,15 @@ class HAProxy(Proxy):
     def command(self, config):
         return [self.program, "-db", "-f", config]
 
-    log_to, defaults, at_backend = "", "\tmode tcp\n", ""
+    log_to, defaults, at_bind, at_backend = "", "\tmode tcp\n", "", ""
 
     def config(self):
         user = f"\tuser {USER}\n\tgroup nogroup\n" if os.geteuid() == 0 else ""
         fronts = "".join(
             f"frontend {key}\n\tbind 127.0.0.1:{self.ports[key]} backlog 4096 ssl "
             f"crt {self.bench.out}/{key}.pem ssl-min-ver TLSv1.3 "
-            "ciphersuites TLS_AES_128_GCM_SHA256 curves X25519\n\tdefault_backend all\n"
+            f"ciphersuites TLS_AES_128_GCM_SHA256 curves X25519{self.at_bind}\n"
+            "\tdefault_backend all\n"
             for key in self.keys)
         return (f"global\n\tnbthread 1\n\tmaxconn 8000\n{self.log_to}{user}"
                 f"defaults\n{self.defaults}\ttimeout connect 5s\n\ttimeout client 10m\n"

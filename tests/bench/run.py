@@ -19,6 +19,14 @@ open are 10 at a time in all cases; opening is not counted. Where all 1,000 take
 its connection's memory, the kernel's too, gone from the caches. Of each access log the lines are
 counted: they must be as many as the requests.
 
+--mode h2: the same proxies, HTTP/2 to the client and HTTP/1.1 to the backend. A unit is a request
+on one of 16 connections with 16 streams each, or a GB of bodies of 10 MiB, two streams on each of
+four connections. The load is h2load (Debian: nghttp2-client), with windows that no body fills; its
+output is checked as the other load checks itself: how many succeeded, bytes of bodies,
+version, cipher, group. Of each access log the lines are counted. Connections are opened anew in
+each round, and that counts: 16 handshakes among 40,000 requests, 4 among 1.26 GB, under 1 % of
+the figures (--scale 0.2: 4 %). Segments are those of loopback.
+
 Idle connections: a fresh process, its user-space memory (PSS without pages of files) before and
 after N connections have each had one response and stay. The proxies take turns in every round, the
 first one changing. Figures are medians; the ratio is the median of the rounds' ratios to the best
@@ -30,11 +38,13 @@ others at work on it, more rounds of less work (--rounds 15 --scale 0.2 --nice -
 Certificates are the same for all, session tickets are on, the rest is as each comes. Output folder:
 configurations, logs, versions, table.md, results.json.
 
-Targets: those of issues 3 (tcp) and 4 (http), with Debian's BoringSSL.
+Targets: those of issues 3 (tcp) and 4 (http), with Debian's BoringSSL; with --mode h2, 0.80 of the
+best peer for a request and 0.75 for a GB.
 
   cmake --preset release && cmake --build --preset release && tests/bench/run.py
   tests/bench/run.py --units full-ecdsa,resumed --proxies sallyport,nginx --rounds 9
   tests/bench/run.py --mode http
+  tests/bench/run.py --mode h2 --rounds 5
 """
 
 import argparse
@@ -48,6 +58,7 @@ import sys
 import tempfile
 import time
 
+import h2load
 import http_proxies
 import proxies
 import report
@@ -55,7 +66,7 @@ import units as measures
 from process import Program, cpu_ns, memory, settle
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROXIES = {"tcp": proxies.TCP, "http": http_proxies.HTTP}
+PROXIES = {"tcp": proxies.TCP, "http": http_proxies.HTTP, "h2": http_proxies.HTTP2}
 LOG_PATIENCE_S = 5
 
 
@@ -104,9 +115,35 @@ class Bench:
         self.asked[proxy.name] = self.asked.get(proxy.name, 0) + done["units"]
         return done
 
+    def run_h2load(self, proxy, what, units):
+        """What h2load says that it did, having ended."""
+        h2 = what.h2
+        words = h2load.command(proxy.ports[what.key], h2.connections, h2.streams, h2.body, units)
+        with Program(words, self.load_cpu, self.load_log, stdout=subprocess.PIPE) as client:
+            output = client.popen.communicate()[0].decode(errors="replace")
+        done, wrong = h2load.read(output, units, h2.body)
+        if done is None:
+            raise Failure(f"{proxy.name}: h2load: {wrong}")
+        self.asked[proxy.name] = self.asked.get(proxy.name, 0) + units
+        return done
+
+    def cpu_of_h2(self, proxy, started, unit, units):
+        """CPU nanoseconds per unit."""
+        what, pids = self.measures[unit], started.family
+        settle(pids)
+        before = cpu_ns(pids)
+        done = self.run_h2load(proxy, what, units)
+        settle(pids)
+        used = cpu_ns(pids) - before
+        if started.family != pids:
+            raise Failure(f"{proxy.name}, {unit}: a process has gone or come; see {proxy.log}")
+        return used / (done["bytes"] / 1e9 if what.per_gb else units)
+
     def cpu_per_unit(self, proxy, started, unit, units):
         """CPU nanoseconds per unit."""
         what, pids = self.measures[unit], started.family
+        if what.h2 is not None:
+            return self.cpu_of_h2(proxy, started, unit, units)
         with self.load(self.client_words(proxy, unit, units), stdout=subprocess.PIPE,
                        stdin=subprocess.PIPE) as client:
             if what.words[0] == "kept":
@@ -200,6 +237,7 @@ def versions(chosen):
     found = {p.title: p.version() for p in chosen if p.name not in ("sallyport-log", "nginx-plain")}
     found["OpenSSL of the peers"] = package("libssl3") or package("libssl3t64")
     found["BoringSSL package"] = package("android-libboringssl")
+    found["h2load package"] = package("nghttp2-client")
     found["kernel"] = platform.release()
     found["CPU"] = f"{cpu_model()}, {os.cpu_count()} cores"
     return {k: v for k, v in found.items() if v}
@@ -253,6 +291,10 @@ def arguments():
         parser.error("--rounds and --scale are greater than 0")
     if not os.access(args.load, os.X_OK):
         parser.error(f"{args.load} is not built: cmake --build --preset release")
+    if args.mode == "h2" and not h2load.found():
+        parser.error("h2load is not installed: nghttp2-client")
+    if args.mode == "h2" and args.segment:
+        parser.error("--segment: h2load knows no such thing")
     missing = {args.proxy_cpu, args.load_cpu} - os.sched_getaffinity(0)
     if missing:
         parser.error(f"CPU {min(missing)} may not be used here; see --proxy-cpu and --load-cpu")

@@ -15,9 +15,17 @@ class Target:
 
 
 @dataclass(frozen=True)
+class H2:
+    """Connections, streams on each at a time, bytes of a body."""
+    connections: int
+    streams: int
+    body: int
+
+
+@dataclass(frozen=True)
 class Unit:
-    """`words` of bench_load for `count` of them in a round; `key`: the listener's. `scale` makes
-    the raw figure (nanoseconds, bytes, a ratio) one of `measure`."""
+    """`words` of bench_load for `count` of them in a round, or what h2load is asked for; `key`: the
+    listener's. `scale` makes the raw figure (nanoseconds, bytes, a ratio) one of `measure`."""
     title: str
     measure: str
     scale: float
@@ -28,6 +36,7 @@ class Unit:
     target: Target = None
     per_gb: bool = False  # else per unit
     plain: bool = False   # also measured without TLS
+    h2: H2 = None
 
 
 def _ratio(most):
@@ -72,7 +81,14 @@ HTTP = {
                  count=2000, target=_IDLE_TARGET),
 }
 
-ALL = {"tcp": TCP, "http": HTTP}
+HTTP2 = {
+    "request": Unit("h2 request, 1 KiB back", "us", 1e-3, 1, h2=H2(16, 16, 1024), count=40000,
+                    target=_ratio(0.80)),
+    "bodies": Unit("GB of bodies of 10 MiB over h2", "ms", 1e-6, 0, h2=H2(4, 2, 10 << 20),
+                   count=120, target=_ratio(0.75), per_gb=True),
+}
+
+ALL = {"tcp": TCP, "http": HTTP, "h2": HTTP2}
 
 # unit: the two whose samples it is the ratio of, round by round.
 DERIVED = {"crowd-few": ("crowd", "few"), "many-few": ("many", "few")}

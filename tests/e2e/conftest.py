@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from support import backends, certs, nginx, rawbackend, sallyport as runner, tools  # noqa: E402
+from support.h2door import H2Door  # noqa: E402
 from support.ports import HOST, free_port  # noqa: E402
 
 
@@ -122,6 +123,32 @@ def http_door(sallyport_for_all):
     yield make
     for each in made:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def h2_door(http_door, authority):
+    """The same, with TLS on "door" and on others that say "tls": True, and a listener "clear" that
+    takes HTTP/2 without TLS."""
+    pem = authority.leaf("a.example").pem
+
+    def make(listeners=None, pools=None, **top):
+        entries = {"door": {"tls": True}, "clear": {"http": {"versions": [2, 1.1]}},
+                   **(listeners or {})}
+        for words in entries.values():
+            if words.get("tls") is True:
+                words["tls"] = {"certificates": [pem]}
+        return http_door(entries, pools, **top)
+
+    return make
+
+
+@pytest.fixture
+def h2(door):
+    """Clients by HTTP/2 of the file's door; at the end nothing may have been sent to them, or to
+    the backend, that must not be."""
+    made = H2Door(door)
+    yield made
+    made.check()
 
 
 @pytest.fixture

@@ -369,13 +369,13 @@ static void back_ended(void *owner)
 	b->back.client = NULL;
 }
 
-static const struct http1_server_events front_connection = {
+static const struct server_codec_events front_connection = {
 	.request = request,
 	.refused = refused,
 	.ended = front_ended,
 };
 
-static const struct http1_client_events back_connection = {
+static const struct client_codec_events back_connection = {
 	.idle = back_idle,
 	.ended = back_ended,
 };
@@ -391,9 +391,9 @@ static struct http1_limits server_limits(size_t size, unsigned fields)
 				      .tunnel_idle_ns = A_MINUTE };
 }
 
-static struct http1_client_limits client_limits(size_t size, unsigned fields)
+static struct client_codec_limits client_limits(size_t size, unsigned fields)
 {
-	return (struct http1_client_limits){ .max_header_size = size,
+	return (struct client_codec_limits){ .max_header_size = size,
 					     .max_headers = fields,
 					     .response_head_ns = A_MINUTE,
 					     .idle_ns = A_MINUTE,
@@ -522,7 +522,7 @@ static void origin_ended(void *owner, enum cause why, const char *detail)
 	o->end.server = NULL;
 }
 
-static const struct http1_server_events origin_connection = {
+static const struct server_codec_events origin_connection = {
 	.request = origin_request,
 	.refused = origin_refused,
 	.ended = origin_ended,
@@ -628,7 +628,7 @@ static void asker_ended(void *owner)
 	a->end.client = NULL;
 }
 
-static const struct http1_client_events asker_connection = {
+static const struct client_codec_events asker_connection = {
 	.idle = asker_idle,
 	.ended = asker_ended,
 };

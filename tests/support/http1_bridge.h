@@ -30,7 +30,7 @@ struct bridge_end {
 struct bridge {
 	struct loop *loop;
 	struct http1_limits limits;
-	struct http1_client_limits client_limits;
+	struct client_codec_limits client_limits;
 	struct bridge_end front, back;
 	struct stream *front_stream, *back_stream; /* NULL: none open */
 	bool answered;				   /* the front has got a response's head */
@@ -63,7 +63,7 @@ void bridge_origin_fini(struct bridge_origin *o);
 
 /* Asks once, and takes what is answered. */
 struct bridge_asker {
-	struct http1_client_limits limits;
+	struct client_codec_limits limits;
 	struct bridge_end end;
 	struct stream *stream;
 	struct record_text response;

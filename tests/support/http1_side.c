@@ -225,7 +225,7 @@ static void server_ended(void *owner, enum cause why, const char *detail)
 	s->server = NULL;
 }
 
-static const struct http1_server_events server_events = {
+static const struct server_codec_events server_events = {
 	.request = request,
 	.refused = refused,
 	.ended = server_ended,
@@ -254,7 +254,7 @@ static void client_ended(void *owner)
 	s->client = NULL;
 }
 
-static const struct http1_client_events client_events = {
+static const struct client_codec_events client_events = {
 	.idle = client_idle,
 	.ended = client_ended,
 };
@@ -359,7 +359,7 @@ void side_limits(struct side *s)
 		.response_write_ns = 5 * SECOND,
 		.tunnel_idle_ns = 5 * SECOND,
 	};
-	s->client_limits = (struct http1_client_limits){
+	s->client_limits = (struct client_codec_limits){
 		.max_header_size = 4096,
 		.max_headers = 32,
 		.response_head_ns = 5 * SECOND,

@@ -19,7 +19,7 @@ struct side {
 	struct http1_server *server;
 	struct http1_client *client;
 	struct http1_limits limits;
-	struct http1_client_limits client_limits;
+	struct client_codec_limits client_limits;
 	/* What happened, a line an event; pieces of a body are put together, so that it does not
 	 * depend on how they came. */
 	char story[SIDE_STORY];

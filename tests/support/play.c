@@ -219,6 +219,11 @@ static bool is_served(void *arg)
 	return p->x == NULL || p->x->up != NULL;
 }
 
+static bool spy_answered(const struct stream *s)
+{
+	return ((const struct spy *)(uintptr_t)s->ops)->real->answered(s);
+}
+
 bool play_spy(struct play *p)
 {
 	struct stream *s;
@@ -235,7 +240,8 @@ bool play_spy(struct play *p)
 				       .consumed = spy_consumed,
 				       .stop_reading = spy_stop,
 				       .release = spy_release,
-				       .abort = spy_abort } };
+				       .abort = spy_abort,
+				       .answered = spy_answered } };
 	s->ops = &p->up.ops;
 	return true;
 }
@@ -270,7 +276,7 @@ void play_init(struct play *p, const char *json, unsigned refused)
 void play_fini(struct play *p)
 {
 	if (p->x != NULL)
-		exchange_abandon(p->x, CAUSE_DRAIN);
+		exchanges_abandon(&p->list, CAUSE_DRAIN);
 	client_leave(&p->client, CAUSE_CLOSED);
 	party_fini(&p->party);
 	(void)close(p->peer);
@@ -316,6 +322,7 @@ void play_begin(struct play *p, struct head *h, bool end)
 		.traffic = &p->scene.w.traffic,
 		.client = &p->client,
 		.link = p->party.link,
+		.list = &p->list,
 		.over = over,
 		.owner = p,
 	};

@@ -48,6 +48,7 @@ struct play {
 	struct client client;
 	struct fake down;
 	struct spy up;
+	struct exchange_list list;
 	struct exchange *x; /* NULL: over */
 	unsigned num_over;
 };

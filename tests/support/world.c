@@ -37,6 +37,8 @@ void world_init(struct world *w, struct loop *loop)
 	MUST(w->board != NULL && w->keys != NULL && w->tickets != NULL);
 	w->cert =
 		make_cert(&(struct make_options){ .type = MAKE_P256, .san = "DNS:world.example" });
+	w->other =
+		make_cert(&(struct make_options){ .type = MAKE_P256, .san = "DNS:other.example" });
 	TAILQ_INIT(&w->sites.list);
 	w->sites.gone = site_gone;
 	w->sites.gone_arg = w;
@@ -64,31 +66,39 @@ void world_at(struct server_addresses *a, const struct sockaddr_in *to)
 	p->len = sizeof(*to);
 }
 
-/* One certificate for every listener. */
-static void make_index(const struct world *w, const struct conf *c, void **bytes, size_t *len,
-		       struct key_table *keys)
+static uint32_t add_certificate(struct index_builder *b, struct key_table *keys,
+				const struct made *m)
 {
-	struct index_builder *b = index_builder_new((uint32_t)c->num_listeners);
 	struct index_certificate cert = { .chain_len = 1, .type = INDEX_KEY_ECDSA_P256 };
-	size_t n;
-	uint8_t *der = made_cert_der(&w->cert, &n);
+	size_t n, key_len;
+	uint8_t *der = made_cert_der(m, &n), *key = made_key_der(m, &key_len);
 	struct span chain = span_of(der, n);
 	uint32_t number;
 
 	cert.chain = &chain;
-	MUST(b != NULL);
-	{
-		uint8_t *key = made_key_der(&w->cert, &n);
-
-		MUST(key_table_add(keys, span_of(key, n), &cert.key));
-		free(key);
-	}
+	MUST(key_table_add(keys, span_of(key, key_len), &cert.key));
 	MUST(index_builder_add(b, &cert, &number));
-	for (uint32_t i = 0; i < c->num_listeners; i++)
-		MUST(index_builder_default(b, i, number));
+	free(key);
+	free(der);
+	return number;
+}
+
+/* The same certificates for every listener. */
+static void make_index(const struct world *w, const struct conf *c, void **bytes, size_t *len,
+		       struct key_table *keys)
+{
+	struct index_builder *b = index_builder_new((uint32_t)c->num_listeners);
+	uint32_t first, other;
+
+	MUST(b != NULL);
+	first = add_certificate(b, keys, &w->cert);
+	other = add_certificate(b, keys, &w->other);
+	for (uint32_t i = 0; i < c->num_listeners; i++) {
+		MUST(index_builder_default(b, i, first));
+		MUST(index_builder_name(b, i, span_str("other.example"), other));
+	}
 	MUST(index_builder_finish(b, bytes, len));
 	index_builder_free(b);
-	free(der);
 }
 
 static void number_slots(int fd, uint32_t generation, uint32_t shift)
@@ -201,5 +211,6 @@ void world_fini(struct world *w)
 	tickets_free(w->tickets);
 	keys_free(w->keys);
 	made_fini(&w->cert);
+	made_fini(&w->other);
 	board_free(w->board);
 }

@@ -17,7 +17,8 @@ struct world {
 	struct tickets *tickets;
 	struct sites sites;
 	struct traffic traffic;
-	struct made cert;   /* answers for every name of every TLS listener */
+	struct made cert;   /* answers for every name of every TLS listener, */
+	struct made other;  /* and this for other.example */
 	unsigned num_ended; /* relays */
 	uint32_t released;  /* oldest generation that has a site, once one has gone */
 };

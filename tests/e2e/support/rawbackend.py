@@ -56,6 +56,19 @@ def hang(visit):
     raise _Over
 
 
+def until_gone(gone):
+    """Answers nothing more, and adds to the list `gone` once the peer has had enough of it, however it
+    says so."""
+    def step(visit):
+        try:
+            visit.stream.rest()
+        except OSError:
+            pass
+        gone.append(visit)
+        raise _Over
+    return step
+
+
 def pause(seconds):
     """Waits before the next step."""
     return lambda visit: time.sleep(seconds)
@@ -189,6 +202,10 @@ class Door:
     def port(self, listener="door"):
         """Port of the listener with that name."""
         return int(self._listeners[listener]["address"].rpartition(":")[2])
+
+    def words(self, listener="door"):
+        """The configuration of that listener."""
+        return self._listeners[listener]
 
     def client(self, listener="door", **words):
         """A connection to it; by TLS where it speaks TLS."""

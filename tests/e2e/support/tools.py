@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+import tempfile
 from dataclasses import dataclass
 
 from support.ports import HOST
@@ -116,9 +117,11 @@ def read_load(output):
     return Load(total, done, succeeded, failed, errored, timed_out, float(rate.group(1)), output)
 
 
-def h2load_command(url, *flags, clients=8, requests=None, seconds=None):
-    """Arguments of h2load over HTTP/1.1; `requests` in all, or for `seconds`."""
-    argv = ["h2load", "--h1", "-t", "1", "-c", str(clients), "-m", "1"]
+def h2load_command(url, *flags, clients=8, requests=None, seconds=None, streams=None):
+    """Arguments of h2load over HTTP/1.1, or with `streams` at a time on each connection over
+    HTTP/2; `requests` in all, or for `seconds`."""
+    argv = ["h2load", "-t", "1", "-c", str(clients), "-m", str(streams or 1)]
+    argv += [] if streams else ["--h1"]
     argv += ["-n", str(requests)] if requests else ["-D", str(seconds)]
     return [*argv, *flags, url]
 
@@ -156,6 +159,36 @@ class Loading:
         if self.running():
             self._process.kill()
         self._process.communicate()
+
+
+class Polite:
+    """h2load as a client by HTTP/2 that asks now and then, for so many seconds."""
+
+    RATE = 50  # requests a second, on each of two connections
+
+    def __init__(self, url, seconds):
+        self._log = tempfile.NamedTemporaryFile(prefix="h2load-")
+        argv = ["h2load", "-t", "1", "-c", "2", "-m", "1", "--rps", str(self.RATE),
+                "-D", f"{int(seconds * 1000)}ms", f"--log-file={self._log.name}", url]
+        self._process = subprocess.Popen(argv, text=True, stdin=subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def finish(self, timeout=60):
+        """Waits for its end. The seconds that each answer took, the longest last; nothing else than
+        200 may have come."""
+        output, _ = self._process.communicate(timeout=timeout)
+        rows = [line.split("\t") for line in self._log.read().decode().splitlines()]
+        assert rows and {row[1] for row in rows} == {"200"}, output
+        load = read_load(output)
+        assert load.errored == load.failed == 0, output
+        return sorted(int(row[2]) / 1e6 for row in rows)
+
+    def close(self):
+        """Ends it."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+        self._log.close()
 
 
 @dataclass

@@ -16,7 +16,8 @@ class Bad(OSError):
 
 
 class Request:
-    """One request, its head read: `method`, `target`, `fields` by names in lower case."""
+    """One request, its head read: `method`, `target`, `fields` by names in lower case; `trailers`
+    once the body has been taken."""
 
     def __init__(self, connection, reader, line):
         match = _REQUEST_LINE.fullmatch(line)
@@ -26,6 +27,7 @@ class Request:
         self.connection = connection
         self._reader = reader
         self.fields = {}
+        self.trailers = {}
         while (line := reader.readline()) != b"\r\n":
             name, colon, value = line.decode("latin-1").partition(":")
             if not colon:
@@ -54,8 +56,11 @@ class Request:
             yield from self._exactly(size)
             if size > 0 and self._reader.read(2) != b"\r\n":
                 raise Bad("no line end behind a chunk")
-        while self._reader.readline() != b"\r\n":  # trailers
-            pass
+        while (line := self._reader.readline()) != b"\r\n":
+            name, colon, value = line.decode("latin-1").partition(":")
+            if not colon:
+                raise Bad(f"not a trailer: {line[:100]!r}")
+            self.trailers[name.lower()] = value.strip()
 
     def measured(self):
         """Takes the whole body; its length and sha256."""

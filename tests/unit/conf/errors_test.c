@@ -34,8 +34,8 @@ Test(errors, keys_of_later_issues_are_unknown)
 	given_refused(TOP("\"key_isolation\":true"), "/key_isolation", "unknown key");
 	given_refused(TOP("\"log\":{\"access\":{\"sample\":1}}"), "/log/access/sample",
 		      "unknown key");
-	given_refused(LISTENER("\"http\":{\"versions\":[2]}"), "/listeners/0/http/versions",
-		      "unknown key");
+	given_refused(LISTENER("\"tls\":{\"certificates\":[\"a\"],\"early_data\":true}"),
+		      "/listeners/0/tls/early_data", "unknown key");
 	given_refused(POOL("\"health\":{}"), "/pools/web/health", "unknown key");
 	given_refused(LISTENER("\"mode\":\"smtp\""), "/listeners/0/mode", "unknown value");
 	given_refused(POOL("\"balance\":\"hash\""), "/pools/web/balance",

@@ -29,6 +29,8 @@ Test(http, every_key_reaches_its_place)
 	cr_expect_eq(l->timeouts.keepalive_ns, 60 * VALUE_SECOND);
 	cr_expect_eq(l->timeouts.response_write_ns, 30 * VALUE_SECOND);
 	cr_expect_eq(l->timeouts.minimum_rate, 1000);
+	cr_expect_eq(l->http.num_versions, 2);
+	cr_expect_eq(l->http.max_concurrent_streams, 100u);
 	cr_expect_eq(l->http.max_header_size, 16384);
 	cr_expect_eq(l->http.max_headers, 64);
 	cr_expect_eq(l->http.max_body_size, 10 << 20);
@@ -43,6 +45,7 @@ Test(http, every_key_reaches_its_place)
 	cr_expect_eq(p[0].idle_connection_ns, 30 * VALUE_SECOND);
 	cr_expect_eq(p[0].timeouts.response_header_ns, 20 * VALUE_SECOND);
 	cr_expect_eq(p[1].balance, CONF_BALANCE_ROUND_ROBIN);
+	cr_expect_eq(p[1].protocol, CONF_PROTOCOL_AUTO);
 	cr_expect_eq(c->log.format, CONF_LOG_COMBINED);
 	conf_free(c);
 	free(text);

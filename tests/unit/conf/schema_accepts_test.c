@@ -284,6 +284,8 @@ Test(schema, accepts_the_examples)
 
 #define LISTENER(json) "{\"listeners\":[{\"address\":\":1\"," json "}]," GIVEN_POOLS "}"
 #define ROUTE(json) LISTENER("\"routes\":[{" json "}]")
+#define POOL(json) \
+	"{" GIVEN_LISTENERS ",\"pools\":{\"web\":{\"servers\":[\"127.0.0.1:8080\"]," json "}}}"
 
 Test(schema, accepts_what_the_parser_does)
 {
@@ -292,6 +294,11 @@ Test(schema, accepts_what_the_parser_does)
 		LISTENER("\"pool\":\"web\",\"mode\":\"${NO:-http}\",\"http\":{}"),
 		LISTENER("\"pool\":\"web\",\"http\":{\"max_body_size\":\"${NO:-1MiB}\"}"),
 		LISTENER("\"pool\":\"web\",\"trusted_proxies\":[]"),
+		LISTENER("\"pool\":\"web\",\"http\":{\"versions\":[1.1,2]}"),
+		LISTENER("\"pool\":\"web\",\"http\":{\"versions\":[2]}"),
+		LISTENER("\"pool\":\"web\",\"http\":{\"max_concurrent_streams\":10000}"),
+		POOL("\"protocol\":\"http/2\""),
+		POOL("\"protocol\":\"auto\",\"tls\":{}"),
 		ROUTE("\"redirect\":\"https\""),
 		ROUTE("\"redirect\":{\"location\":\"/a\",\"status\":303}"),
 		ROUTE("\"respond\":{\"status\":200,\"body\":\"a\\nb\"}"),
@@ -321,6 +328,14 @@ Test(schema, refuses_what_the_parser_does)
 		LISTENER("\"pool\":\"web\",\"http\":{\"max_header_size\":\"1KB\"}"),
 		LISTENER("\"pool\":\"web\",\"http\":{\"max_headers\":1001}"),
 		LISTENER("\"pool\":\"web\",\"http\":{\"forwarded\":\"all\"}"),
+		LISTENER("\"pool\":\"web\",\"http\":{\"versions\":[3]}"),
+		LISTENER("\"pool\":\"web\",\"http\":{\"versions\":[2,1.1,2]}"),
+		LISTENER("\"pool\":\"web\",\"http\":{\"versions\":[]}"),
+		LISTENER("\"pool\":\"web\",\"http\":{\"versions\":2}"),
+		LISTENER("\"pool\":\"web\",\"http\":{\"max_concurrent_streams\":0}"),
+		LISTENER("\"pool\":\"web\",\"mode\":\"tcp\",\"http\":{\"versions\":[2]}"),
+		POOL("\"protocol\":\"h2\""),
+		POOL("\"protocol\":true"),
 		LISTENER("\"pool\":\"web\",\"trusted_proxies\":\"proxy\""),
 		ROUTE("\"path\":\"/\""),
 		ROUTE("\"pool\":\"web\",\"redirect\":\"https\""),

@@ -304,10 +304,10 @@ Test(http1_client, it_tells_whether_a_request_may_have_been_seen)
 
 	open_stage(&t);
 	get(&t);
-	cr_assert_not(http1_client_answered(t.side.client));
+	cr_assert_not(stream_answered(t.side.stream));
 	say(&t, "H");
 	rig_rest(&t.rig, 10);
-	cr_assert(http1_client_answered(t.side.client));
+	cr_assert(stream_answered(t.side.stream));
 	close_stage(&t);
 }
 
@@ -534,4 +534,30 @@ Test(http1_client, it_may_be_given_up_in_each_event)
 		cr_assert(t.side.client == NULL);
 		close_stage(&t);
 	}
+}
+
+Test(http1_client, a_websocket_by_extended_connect_gets_a_key)
+{
+	struct stage t;
+	struct stream *stream;
+	struct head *h = head_new(0);
+
+	cr_assert_not_null(h);
+	open_stage(&t);
+	h->method = METHOD_GET;
+	h->method_name = span_str("GET");
+	h->authority = span_str("a");
+	h->path = span_str("/");
+	h->upgrade = span_str("websocket");
+	h->extended_connect = true;
+	head_add(h, span_str("sec-websocket-version"), span_str("13"));
+	stream = http1_client_open(t.side.client, &t.side.client_limits);
+	cr_assert_not_null(stream);
+	stream_send_head(stream, h, true);
+	head_free(h);
+	got(&t, "Upgrade: websocket\r\nSec-WebSocket-Key: ");
+	cr_assert_eq(strcspn(strstr(t.side.got, "Key: ") + 5, "\r"), 24, "%s", t.side.got);
+	got(&t, "Connection: upgrade\r\n\r\n");
+	stream_release(stream);
+	close_stage(&t);
 }

@@ -24,6 +24,7 @@ static const char one_server[] = "{\"listeners\":[" SCENE_LISTENER(
 
 /* Who has a connection. */
 struct user {
+	struct upstream_wait wait; /* first */
 	struct http_scene *scene;
 	struct upstream *conn;
 	struct stream *stream;
@@ -50,17 +51,17 @@ static void aborted(void *owner, enum cause why, const char *detail)
 
 static const struct stream_events stream_events = { .head = head, .aborted = aborted };
 
-static void opened(void *owner, struct stream *s)
+static void opened(struct upstream_wait *w, struct stream *s)
 {
-	struct user *u = owner;
+	struct user *u = (struct user *)w;
 
 	u->stream = s;
 	stream_attach(s, &stream_events, u);
 }
 
-static void failed(void *owner, enum cause why)
+static void failed(struct upstream_wait *w, enum cause why)
 {
-	struct user *u = owner;
+	struct user *u = (struct user *)w;
 
 	u->failed = true;
 	u->why = why;
@@ -94,7 +95,7 @@ static void dial_up(struct http_scene *s, unsigned i, struct user *u)
 
 	*u = (struct user){ .scene = s };
 	s->rig.loop->now_ns = loop_clock_ns();
-	u->conn = upstream_connect(s->w.traffic.upstreams, pool_of(s), &choice, &events, u);
+	u->conn = upstream_connect(s->w.traffic.upstreams, pool_of(s), &choice, &events, &u->wait);
 	cr_assert_not_null(u->conn);
 }
 
@@ -121,7 +122,7 @@ static bool again(struct http_scene *s, unsigned i, struct user *u)
 	stream = upstream_reuse(s->w.traffic.upstreams, pool_of(s), &choice, &u->conn);
 	if (stream == NULL)
 		return false;
-	opened(u, stream);
+	opened(&u->wait, stream);
 	return true;
 }
 
@@ -150,12 +151,12 @@ static void use(struct http_scene *s, struct user *u, struct bare *server)
 {
 	ask(u);
 	cr_assert(scene_until(s, server, "\r\n\r\n"));
-	cr_assert_not(upstream_answered(u->conn));
+	cr_assert_not(stream_answered(u->stream));
 	bare_forget(server);
 	bare_say(server, OK);
 	cr_assert(rig_until(&s->rig, is_over, u));
 	cr_assert(u->answered);
-	cr_assert(upstream_answered(u->conn));
+	cr_assert(stream_answered(u->stream));
 	stream_release(u->stream);
 	rig_rest(&s->rig, 1);
 }
@@ -605,7 +606,7 @@ Test(upstream, one_that_is_being_made_may_be_cancelled)
 		cr_assert_eq(active(&s, 0), 1u);
 		if (i == 1) /* amid its handshake */
 			cr_assert(scene_accept(&s, 0, &server));
-		upstream_cancel(u.conn);
+		upstream_cancel(u.conn, &u.wait);
 		cr_assert_eq(active(&s, 0), 0u);
 		rig_rest(&s.rig, 2);
 		cr_assert(u.stream == NULL && !u.failed);
@@ -630,7 +631,7 @@ Test(upstream, one_that_broke_may_be_discarded)
 	cr_assert(u.aborted);
 	cr_assert_eq(u.why, CAUSE_SERVER_CLOSED);
 	cr_assert_eq(active(&s, 0), 1u);
-	upstream_discard(u.conn);
+	upstream_discard(u.conn, u.stream);
 	cr_assert_eq(active(&s, 0), 0u);
 	scene_fini(&s);
 }

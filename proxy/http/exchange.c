@@ -74,10 +74,7 @@ void exchanges_abandon(struct exchange_list *list, enum cause why)
 
 	while ((x = LIST_FIRST(list)) != NULL) {
 		CHECK(x, EXCHANGE_MAGIC);
-		exchange_note(x, why, "");
-		leave_up(x, why);
-		stream_abort(x->down, why);
-		finish(x);
+		break_off(x, why, "");
 	}
 }
 
@@ -95,6 +92,8 @@ void exchange_answer(struct exchange *x, struct head *h, struct span body)
 	bool empty = body.n == 0 || (x->request != NULL && x->request->method == METHOD_HEAD);
 
 	leave_up(x, x->cause == CAUSE_NONE ? CAUSE_CLOSED : x->cause);
+	if (h != NULL)
+		exchange_dress(x, h);
 	if (h == NULL || h->failed) {
 		head_free(h);
 		break_off(x, CAUSE_MEMORY, "");
@@ -130,12 +129,10 @@ void exchange_fail(struct exchange *x, unsigned status, enum cause why, const ch
 	} else {
 		h = answer_error(status, x->request, 0, &body);
 	}
-	if (h != NULL) {
-		/* Who asks what cannot be understood may be misunderstood in what follows. And a
-		 * listener that speaks something else now has to be met anew. */
+	/* Who asks what cannot be understood may be misunderstood in what follows. And a
+	 * listener that speaks something else now has to be met anew. */
+	if (h != NULL)
 		h->last = status == 400 || why == CAUSE_RETIRED;
-		exchange_dress(x, h);
-	}
 	exchange_answer(x, h, body);
 }
 
@@ -332,7 +329,6 @@ static void settle(struct exchange *x)
 	x->listener = NULL;
 	x->route = NULL;
 	x->pool = NULL;
-	x->server = NULL;
 	snapshot_unref(snapshot);
 }
 
@@ -396,20 +392,6 @@ static void up_end(void *owner, struct head *trailers)
 		done(x);
 }
 
-static unsigned status_of(enum cause why)
-{
-	switch (why) {
-	case CAUSE_RESPONSE_TIMEOUT:
-	case CAUSE_CONNECT_TIMEOUT:
-	case CAUSE_SERVER_IDLE:
-		return 504;
-	case CAUSE_MEMORY:
-		return 503;
-	default:
-		return 502;
-	}
-}
-
 static void up_aborted(void *owner, enum cause why, const char *detail)
 {
 	struct exchange *x = owner;
@@ -422,7 +404,7 @@ static void up_aborted(void *owner, enum cause why, const char *detail)
 	stream_release(x->up);
 	x->up = NULL;
 	x->conn = NULL;
-	exchange_fail(x, status_of(why), why, detail);
+	exchange_fail(x, exchange_status_of(why), why, detail);
 }
 
 static void up_drained(void *owner)

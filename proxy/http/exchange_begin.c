@@ -82,11 +82,7 @@ static bool introduce(struct exchange *x)
 	x->believed.family = result.family;
 	memcpy(x->believed.bytes, result.address, sizeof(x->believed.bytes));
 	if (result.answer_here) {
-		struct head *h = answer_options();
-
-		if (h != NULL)
-			exchange_dress(x, h);
-		exchange_answer(x, h, span_of("", 0));
+		exchange_answer(x, answer_options(), span_of("", 0));
 		return false;
 	}
 	return true;
@@ -110,17 +106,12 @@ static bool is_misdirected(const struct exchange *x)
 
 static void redirect(struct exchange *x, const struct conf_redirect *to)
 {
-	struct head *h;
-
 	if (x->host.n == 0 && strcmp(to->location, "https") == 0) {
 		exchange_fail(x, 400, CAUSE_BAD_HOST,
 			      "without a host there is nowhere to redirect to");
 		return;
 	}
-	h = answer_redirect(to, x->host, x->path);
-	if (h != NULL)
-		exchange_dress(x, h);
-	exchange_answer(x, h, span_of("", 0));
+	exchange_answer(x, answer_redirect(to, x->host, x->path), span_of("", 0));
 }
 
 static void respond(struct exchange *x, const struct conf_respond *with)
@@ -128,8 +119,6 @@ static void respond(struct exchange *x, const struct conf_respond *with)
 	struct span body;
 	struct head *h = answer_respond(with, &body);
 
-	if (h != NULL)
-		exchange_dress(x, h);
 	exchange_answer(x, h, body);
 }
 

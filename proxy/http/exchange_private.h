@@ -41,7 +41,6 @@ struct exchange {
 	struct upstream_wait wait;
 	struct pool *pool;
 	struct pool_tries tries, last_tries; /* after and before the present one */
-	const struct plan_server *server;
 	struct metrics_server *server_cells; /* counted as active there; NULL: not */
 	struct head *request;
 	struct head *request_trailers;
@@ -67,8 +66,8 @@ struct exchange {
 
 /* ---- exchange.c */
 
-/* exchange_answer sends the response made here, with its whole body, and ends the exchange. `h`
- * becomes its own; NULL, where memory was short, breaks it off. */
+/* exchange_answer dresses the response made here, sends it with its whole body, and ends the
+ * exchange. `h` becomes its own; NULL, where memory was short, breaks it off. */
 void exchange_answer(struct exchange *x, struct head *h, struct span body);
 
 /* exchange_fail answers with an error of `status`, or breaks off where a response has begun. */
@@ -84,6 +83,9 @@ void exchange_start(struct exchange *x, struct stream *up);
 void exchange_dress(struct exchange *x, struct head *h);
 
 /* ---- exchange_server.c */
+
+/* exchange_status_of is what a client is answered where the server failed in the way of `why`. */
+unsigned exchange_status_of(enum cause why);
 
 /* exchange_try sends the request to the next server there is; answers where there is none. */
 void exchange_try(struct exchange *x);

@@ -20,7 +20,6 @@ void exchange_leave_server(struct exchange *x)
 
 static void enter_server(struct exchange *x, const struct plan_server *server)
 {
-	x->server = server;
 	x->server_slot = server->slot;
 	x->server_cells = &x->at.traffic->page->metrics.servers[server->slot];
 	metrics_add(&x->server_cells->requests_active, 1);
@@ -28,15 +27,24 @@ static void enter_server(struct exchange *x, const struct plan_server *server)
 		metrics_add(&x->server_cells->retries, 1);
 }
 
-static unsigned status_of(enum cause why)
+unsigned exchange_status_of(enum cause why)
 {
-	return why == CAUSE_CONNECT_TIMEOUT ? 504 : why == CAUSE_MEMORY ? 503 : 502;
+	switch (why) {
+	case CAUSE_RESPONSE_TIMEOUT:
+	case CAUSE_CONNECT_TIMEOUT:
+	case CAUSE_SERVER_IDLE:
+		return 504;
+	case CAUSE_MEMORY:
+		return 503;
+	default:
+		return 502;
+	}
 }
 
 static void no_server(struct exchange *x, enum pool_verdict verdict)
 {
 	if (x->cause != CAUSE_NONE)
-		exchange_fail(x, status_of(x->cause), x->cause, "");
+		exchange_fail(x, exchange_status_of(x->cause), x->cause, "");
 	else if (verdict == POOL_FULL)
 		exchange_fail(x, 503, CAUSE_POOL_FULL,
 			      "every server of the pool has connections.max");

@@ -14,6 +14,7 @@
 enum {
 	LINGER_BYTES = 256 << 10, /* read and thrown away after link_close */
 	LINGER_READS_PER_TURN = 4,
+	RECV_BYTES = 64 << 10, /* at first, and always where TLS has to look at what comes */
 };
 #define LINGER_NS INT64_C(2000000000)
 #define LOOK_NS INT64_C(1000000000)
@@ -150,6 +151,7 @@ void link_pause(struct link *l)
 {
 	CHECK(l, LINK_MAGIC);
 	l->paused = true;
+	l->recv_most = RECV_BYTES;
 }
 
 void link_resume(struct link *l)
@@ -170,19 +172,24 @@ bool link_is_quiet(const struct link *l)
 	       !l->in_eof && !l->told_end && !l->out_broken && l->fault == 0;
 }
 
-/* One recv into the loop's scratch, which `l->in` then borrows. */
+/* One recv into the loop's scratch, which `l->in` then borrows. Where more than asked for keeps
+ * coming and goes on as fast, each one brings more: the kernel's price is for the call, and for the
+ * ACK that follows it. */
 enum came { CAME_BYTES, CAME_NOTHING, CAME_EOF, CAME_ERROR };
 static enum came receive(struct link *l)
 {
+	size_t most = l->recv_most;
 	ssize_t n;
 
 	do
-		n = recv(l->fd, l->loop->scratch, LOOP_SCRATCH_BYTES, 0);
+		n = recv(l->fd, l->loop->scratch, most, 0);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
+		if ((size_t)n == most && l->ssl == NULL && most < LOOP_SCRATCH_BYTES)
+			l->recv_most = (uint32_t)(2 * most);
 		/* Less than asked for: the socket is empty, and the next byte makes an edge. But
 		 * a FIN that is there already made its edge before. */
-		if (n < LOOP_SCRATCH_BYTES && !l->hung_up) {
+		if ((size_t)n < most && !l->hung_up) {
 			l->readable = false;
 			/* So did a reset, and libevent shows that as readable and writable, like
 			 * any other edge: who falls silent is asked once more. */
@@ -422,6 +429,7 @@ static struct link *make(struct loop *loop, int fd, bool plain, const struct lin
 		.ev = ev,
 		.owner = owner,
 		.began_ns = loop->now_ns,
+		.recv_most = RECV_BYTES,
 		.work = { .run = work_run },
 		.flush = { .run = link_out_flush },
 		.grave = { .run = grave_run },

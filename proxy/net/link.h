@@ -18,8 +18,8 @@ struct loop;
 struct link; /* opaque */
 
 enum {
-	LINK_HIGH_WATER = 128 << 10, /* bytes of output that wait before a writer is told to stop */
-	LINK_LOW_WATER = 32 << 10,   /* and to go on */
+	LINK_HIGH_WATER = 64 << 10, /* bytes of output that wait before a writer is told to stop */
+	LINK_LOW_WATER = 32 << 10,  /* and to go on */
 };
 
 /* Why a link ended. */

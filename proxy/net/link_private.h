@@ -56,6 +56,7 @@ struct link {
 	struct span in; /* of the loop's scratch or `held`: for the BIO, while reading */
 	char *held;	/* input that could not be used yet */
 	uint32_t held_len;
+	uint32_t recv_most;  /* bytes of one recv: a power of two up to the scratch */
 	uint32_t small_left; /* bytes still to go in small records */
 	int64_t last_write_ns;
 	int64_t began_ns;

@@ -50,7 +50,7 @@ struct chunk {
 };
 TAILQ_HEAD(chunks, chunk);
 
-enum { LOOP_SCRATCH_BYTES = 64 << 10, LOOP_PLAIN_BYTES = 96 << 10 };
+enum { LOOP_SCRATCH_BYTES = 128 << 10, LOOP_PLAIN_BYTES = 96 << 10 };
 
 struct loop {
 	struct event_base *base;

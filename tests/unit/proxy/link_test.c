@@ -130,6 +130,52 @@ Test(link, fin_that_is_there_before_the_link_is_seen)
 	rig_fini(&r);
 }
 
+static struct {
+	size_t seen, most, last;
+} pieces;
+
+static void note_piece(struct party *p, char event)
+{
+	if (event != 'd')
+		return;
+	pieces.last = p->num - pieces.seen;
+	pieces.seen = p->num;
+	if (pieces.last > pieces.most)
+		pieces.most = pieces.last;
+}
+
+/* Has the peer send until the link has had one piece of it. */
+static void one_piece(struct one *o, const char *bytes, size_t n)
+{
+	size_t had = pieces.seen;
+
+	(void)send(o->peer, bytes, n, MSG_NOSIGNAL);
+	link_resume(o->p.link);
+	for (int i = 0; i < 100 && pieces.seen == had; i++)
+		rig_rest(&o->rig, 1);
+}
+
+Test(link, reads_grow_while_bytes_keep_coming_and_shrink_with_a_pause)
+{
+	enum { MUCH = 1 << 20, FIRST = 64 << 10 };
+	char *bytes = rig_fill(MUCH);
+	struct one o;
+
+	one_init(&o, false);
+	o.p.then = note_piece;
+	o.p.pause_at = 1; /* each piece pauses it */
+	for (int i = 0; i < 8; i++)
+		one_piece(&o, bytes, MUCH);
+	cr_assert_eq(pieces.most, FIRST);
+	o.p.pause_at = 0;
+	link_resume(o.p.link);
+	rig_rest(&o.rig, 1);
+	one_piece(&o, bytes, MUCH);
+	cr_assert_eq(pieces.most, LOOP_SCRATCH_BYTES);
+	free(bytes);
+	one_fini(&o);
+}
+
 Test(link, pause_leaves_bytes_in_the_kernel_and_resume_loses_none)
 {
 	enum { MUCH = 1 << 20 };

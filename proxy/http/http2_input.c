@@ -314,7 +314,7 @@ static void malformed(struct http2_stream *s, const char *detail)
 /* Whether the user still is to be told of what comes. */
 static bool is_listening(const struct http2_stream *s)
 {
-	return s->attached && !s->discard && !s->aborted && !s->cut;
+	return (s->attached || s->waiting) && !s->discard && !s->aborted && !s->cut;
 }
 
 static void message_whole(struct http2_stream *s, struct head *trailers)
@@ -325,6 +325,10 @@ static void message_whole(struct http2_stream *s, struct head *trailers)
 		return;
 	}
 	s->whole = true;
+	if (s->waiting && !s->upgrade_asked) {
+		s->early_trailers = trailers;
+		return;
+	}
 	s->session->role->read(s);
 	if (!is_listening(s) || (s->upgrade_asked && (!s->tunnel || s->early.len > 0)))
 		head_free(trailers);
@@ -337,6 +341,7 @@ static void trailers_came(struct http2_session *h, struct http2_stream *s)
 	struct head *trailers;
 
 	if (h->block.fault.harm == HTTP2_REFUSED) {
+		http2_stream_start(s);
 		s->discard = true;
 		if (!h->role->is_server)
 			http2_stream_reset(s, NGHTTP2_CANCEL);
@@ -383,9 +388,10 @@ static void take_data(struct http2_session *h, struct http2_stream *s, struct sp
 {
 	s->unconsumed += bytes.n;
 	h->unconsumed += bytes.n;
-	h->role->moved(s, bytes.n);
+	if (!s->waiting)
+		h->role->moved(s, bytes.n);
 	http2_stream_touch(s);
-	if (!s->upgrade_asked || (s->tunnel && s->early.len == 0))
+	if (!s->waiting && (!s->upgrade_asked || (s->tunnel && s->early.len == 0)))
 		s->stream.events->data(s->stream.owner, bytes);
 	else if (!buffer_append(&s->early, h->loop, bytes))
 		http2_stream_break(s, NGHTTP2_INTERNAL_ERROR, CAUSE_MEMORY, "");
@@ -402,8 +408,12 @@ void http2_give_early(struct http2_stream *s)
 		if (s->early.len > 0)
 			buffer_drop(&s->early, h->loop, bytes.n);
 	}
-	if (s->whole && is_listening(s))
-		s->stream.events->end(s->stream.owner, NULL);
+	if (s->whole && is_listening(s)) {
+		struct head *trailers = s->early_trailers;
+
+		s->early_trailers = NULL;
+		s->stream.events->end(s->stream.owner, trailers);
+	}
 }
 
 static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *data,

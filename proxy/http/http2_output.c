@@ -29,7 +29,7 @@ static bool is_gone(const struct http2_stream *s)
 
 void http2_output_due(struct http2_session *h)
 {
-	if (!h->in_input && !http2_is_dead(h))
+	if (!h->collecting && !http2_is_dead(h))
 		loop_queue(h->loop, &h->flush, LOOP_FLUSH);
 }
 
@@ -108,7 +108,7 @@ static struct span send_direct(struct http2_stream *s, struct span bytes)
 {
 	struct http2_session *h = s->session;
 
-	if (bytes.n < DIRECT_FROM || h->in_input || h->blocked || h->writer != NULL)
+	if (bytes.n < DIRECT_FROM || h->collecting || h->blocked || h->writer != NULL)
 		return bytes;
 	s->direct = bytes;
 	resume(s);
@@ -498,7 +498,7 @@ void http2_flush_now(struct http2_session *h)
 {
 	struct http1_writer w;
 
-	if (http2_is_dead(h) || h->blocked || h->in_input)
+	if (http2_is_dead(h) || h->blocked || h->collecting)
 		return;
 	MUST(h->writer == NULL);
 	http1_writer_init(&w, h->link);

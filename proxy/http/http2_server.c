@@ -209,23 +209,33 @@ static void set_priority(struct http2_session *x, const struct http2_stream *s)
 	(void)nghttp2_session_change_extpri_stream_priority(x->ng, s->id, &priority, 0);
 }
 
-static void refuse(struct http2_server *h, struct http2_stream *s)
+static void start(struct http2_stream *s)
 {
-	struct http2_fault f = h->session.block.fault;
+	struct http2_server *h = from_session(s->session);
+	struct head *asked = s->asked;
+	bool more;
 
-	s->discard = true;
-	if (f.why == CAUSE_MEMORY) /* not all of it may be there */
-		http2_block_drop(&h->session.block);
-	h->events->refused(h->session.owner, &s->stream, http2_block_take(&h->session.block),
-			   f.status, f.why, f.detail);
+	s->asked = NULL;
+	http2_stream_give(s);
+	if (s->fault.harm == HTTP2_REFUSED) {
+		h->events->refused(h->session.owner, &s->stream, asked, s->fault.status,
+				   s->fault.why, s->fault.detail);
+		MUST(!s->attached || s->stream.events != NULL);
+		return;
+	}
+	moved(s, 0);
+	more = s->early.len > 0 || s->early_trailers != NULL;
+	h->events->request(h->session.owner, &s->stream, asked,
+			   s->upgrade_asked || (s->whole && !more));
 	MUST(!s->attached || s->stream.events != NULL);
+	if (more && !s->upgrade_asked)
+		http2_give_early(s);
 }
 
 static void head_came(struct http2_session *x, struct http2_stream *s, bool end)
 {
 	struct http2_server *h = from_session(x);
 	const struct head *known = x->block.head;
-	struct head *head;
 
 	h->num_requests++;
 	s->head_came = true;
@@ -235,20 +245,20 @@ static void head_came(struct http2_session *x, struct http2_stream *s, bool end)
 	s->is_head = known != NULL && known->method == METHOD_HEAD;
 	if (h->limits->max_requests > 0 && h->num_requests >= h->limits->max_requests)
 		http2_server_drain(h);
-	http2_stream_give(s);
-	if (x->block.fault.harm == HTTP2_REFUSED) {
-		refuse(h, s);
-		return;
-	}
-	if (x->block.priority.n > 0) /* else a PRIORITY_UPDATE that came first may count */
+	s->fault = x->block.fault;
+	if (s->fault.why == CAUSE_MEMORY) /* not all of it may be there */
+		http2_block_drop(&x->block);
+	if (s->fault.harm == HTTP2_REFUSED)
+		s->discard = true;
+	else if (x->block.priority.n > 0) /* else a PRIORITY_UPDATE that came first may count */
 		set_priority(x, s);
-	head = http2_block_take(&x->block);
-	s->upgrade_asked = head->extended_connect;
-	s->expecting = head->expect_continue;
-	s->left_in = s->upgrade_asked ? HEAD_UNKNOWN : head->length;
-	moved(s, 0);
-	h->events->request(x->owner, &s->stream, head, end || s->upgrade_asked);
-	MUST(!s->attached || s->stream.events != NULL);
+	s->asked = http2_block_take(&x->block);
+	if (s->fault.harm != HTTP2_REFUSED) {
+		s->upgrade_asked = s->asked->extended_connect;
+		s->expecting = s->asked->expect_continue;
+		s->left_in = s->upgrade_asked ? HEAD_UNKNOWN : s->asked->length;
+	}
+	http2_stream_wait(s);
 }
 
 /* ---- responses */
@@ -380,6 +390,7 @@ static const struct http2_role server_role = {
 	.begin = begin,
 	.bounds = bounds,
 	.head = head_came,
+	.start = start,
 	.block = block,
 	.moved = moved,
 	.read = read_over,

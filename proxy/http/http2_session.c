@@ -14,6 +14,7 @@ enum {
 	EMPTIES_PER_SECOND = 50,
 	GOAWAY_BYTES = 17,
 	SEND_HEADER_MAX = 512 << 10, /* what HTTP/1 let in shall find its way out */
+	STARTS_IN_A_ROW = 16,	     /* requests of one connection */
 };
 #define CLOSING_TICK_NS INT64_C(20000000)
 
@@ -91,6 +92,45 @@ void http2_stream_list(struct http2_stream *s)
 	loop_queue(h->loop, &h->work, LOOP_TRAFFIC);
 }
 
+void http2_stream_wait(struct http2_stream *s)
+{
+	s->waiting = true;
+	http2_stream_list(s);
+}
+
+static void unlist(struct http2_stream *s)
+{
+	if (s->listed)
+		TAILQ_REMOVE(&s->session->told, s, told);
+	s->listed = false;
+}
+
+void http2_stream_start(struct http2_stream *s)
+{
+	if (!s->waiting)
+		return;
+	unlist(s);
+	s->waiting = false;
+	s->session->role->start(s);
+}
+
+/* It has been taken back, or is no request after all: nobody hears of it. */
+static void forget(struct http2_stream *s)
+{
+	struct http2_session *h = s->session;
+
+	if (!s->waiting)
+		return;
+	unlist(s);
+	s->waiting = false;
+	head_free(s->asked);
+	s->asked = NULL;
+	h->unconsumed -= s->unconsumed;
+	if (!http2_is_dead(h) && nghttp2_session_consume_connection(h->ng, s->unconsumed) != 0)
+		http2_fail(h, NGHTTP2_INTERNAL_ERROR, CAUSE_MEMORY, "");
+	s->unconsumed = 0;
+}
+
 static void drop_buffers(struct http2_stream *s)
 {
 	struct http2_session *h = s->session;
@@ -98,8 +138,9 @@ static void drop_buffers(struct http2_stream *s)
 	h->buffered -= s->out.len;
 	buffer_drop(&s->out, h->loop, s->out.len);
 	buffer_drop(&s->early, h->loop, s->early.len);
+	head_free(s->early_trailers);
 	head_free(s->trailers);
-	s->trailers = NULL;
+	s->early_trailers = s->trailers = NULL;
 }
 
 void http2_stream_let_go(struct http2_stream *s)
@@ -111,9 +152,8 @@ void http2_stream_let_go(struct http2_stream *s)
 	s->dead = true;
 	loop_cancel(h->loop, &s->timer);
 	loop_cancel(h->loop, &s->write_timer);
-	if (s->listed)
-		TAILQ_REMOVE(&h->told, s, told);
-	s->listed = false;
+	forget(s);
+	unlist(s);
 	drop_buffers(s);
 	TAILQ_REMOVE(&h->streams, s, entry);
 	TAILQ_INSERT_TAIL(&h->dead, s, entry);
@@ -139,6 +179,7 @@ void http2_stream_reset(struct http2_stream *s, uint32_t code)
 	if (s->reset || !s->open || http2_is_dead(h))
 		return;
 	s->reset = true;
+	forget(s);
 	if (nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, code) != 0)
 		http2_fail(h, NGHTTP2_INTERNAL_ERROR, CAUSE_MEMORY, "");
 	http2_output_due(h);
@@ -313,6 +354,7 @@ static void write_timer(struct timer *t)
 
 static void tell(struct http2_stream *s)
 {
+	http2_stream_start(s);
 	if (!s->attached || s->aborted)
 		return;
 	if (s->cut) {
@@ -333,6 +375,7 @@ static void tell(struct http2_stream *s)
 static void work_run(struct loop_task *t)
 {
 	struct http2_session *h = from_work(t);
+	unsigned num_started = 0;
 	struct http2_stream *s;
 
 	CHECK(h, HTTP2_SESSION_MAGIC);
@@ -342,15 +385,19 @@ static void work_run(struct loop_task *t)
 		say_goaway(h);
 	if (http2_is_dead(h))
 		close_streams(h);
+	h->collecting = true;
 	for (unsigned n = h->num_streams; n > 0 && !h->freed; n--) {
 		if ((s = TAILQ_FIRST(&h->told)) == NULL)
 			break;
-		TAILQ_REMOVE(&h->told, s, told);
-		s->listed = false;
+		if (s->waiting && ++num_started > STARTS_IN_A_ROW)
+			break;
+		unlist(s);
 		tell(s);
 	}
+	h->collecting = false;
 	if (h->freed)
 		return;
+	http2_output_due(h);
 	if (!TAILQ_EMPTY(&h->told))
 		loop_queue(h->loop, &h->work, LOOP_TRAFFIC);
 	if (!http2_is_dead(h))
@@ -415,9 +462,9 @@ void http2_session_data(struct http2_session *h, struct span bytes)
 
 		if (http2_is_dead(h))
 			break;
-		h->in_input = true;
+		h->collecting = true;
 		rv = nghttp2_session_mem_recv(h->ng, (const uint8_t *)bytes.p, n);
-		h->in_input = false;
+		h->collecting = false;
 		if (rv < 0 && !h->freed)
 			input_failed(h, rv);
 		if (!http2_is_dead(h))

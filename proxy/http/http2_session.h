@@ -42,6 +42,7 @@ enum http2_closed { HTTP2_CLOSED_UNKNOWN, HTTP2_CLOSED_BY_US, HTTP2_CLOSED_BY_PE
 struct http2_stream {
 	unsigned magic;
 	int32_t id;	   /* 0: none yet, a request that was not sent */
+	bool waiting : 1;  /* server: a request that its user is yet to be given */
 	bool attached : 1; /* the user has it */
 	bool open : 1;	   /* nghttp2 knows it */
 	bool aborted : 1;  /* the user knows that it broke */
@@ -72,7 +73,10 @@ struct http2_stream {
 	int64_t left_in;  /* of what the peer announced, or HEAD_UNKNOWN */
 	int64_t left_out; /* of what we did, or HEAD_UNKNOWN */
 	size_t unconsumed;
-	struct buffer early; /* came before a tunnel was open */
+	struct head *asked;	  /* while waiting: the request, */
+	struct http2_fault fault; /* and whether it is to be refused */
+	struct buffer early;	  /* of a body: came while waiting, or before a tunnel was open */
+	struct head *early_trailers;
 	struct buffer out;
 	struct span direct;    /* follows `out`, while its user's call lasts: borrowed */
 	struct head *trailers; /* to be sent */
@@ -104,6 +108,8 @@ struct http2_role {
 	void (*head)(struct http2_session *h, struct http2_stream *s, bool end);
 	/* A header block began, or is over. */
 	void (*block)(struct http2_session *h, bool begins);
+	/* Gives the user a request that has waited. */
+	void (*start)(struct http2_stream *s);
 	/* Bytes of a body have come, or its user has taken some. */
 	void (*moved)(struct http2_stream *s, size_t came);
 	/* The peer's message is whole, or nobody waits for it any more. */
@@ -146,7 +152,7 @@ struct http2_session {
 	bool blocked : 1;    /* the link said stop */
 	bool in_block : 1;   /* a header block has begun */
 	bool ends_block : 1; /* with the frame that has begun */
-	bool in_input : 1;   /* nghttp2 reads: output follows when it has */
+	bool collecting : 1; /* output: it follows, all together, when this is over */
 	const struct http2_role *role;
 	nghttp2_session *ng;
 	struct loop *loop;
@@ -227,6 +233,13 @@ struct http2_stream *http2_stream_new(struct http2_session *h);
 /* http2_stream_give hands it to the user. */
 void http2_stream_give(struct http2_stream *s);
 
+/* http2_stream_wait keeps it until the loop gives it to the user. What is taken back until then has
+ * cost us little, and a peer that asks for much at once has its turn as others have. */
+void http2_stream_wait(struct http2_stream *s);
+
+/* http2_stream_start gives it to the user now, if it waits. */
+void http2_stream_start(struct http2_stream *s);
+
 /* http2_stream_list lets the loop see to it. */
 void http2_stream_list(struct http2_stream *s);
 
@@ -261,7 +274,7 @@ void http2_input_taken(struct http2_session *h);
 /* http2_input_callbacks sets those for input. */
 void http2_input_callbacks(nghttp2_session_callbacks *c);
 
-/* http2_give_early gives the user what came before its tunnel was open. */
+/* http2_give_early gives the user what came early. */
 void http2_give_early(struct http2_stream *s);
 
 /* ---- http2_output.c */

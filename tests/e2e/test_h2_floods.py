@@ -28,7 +28,7 @@ MAY_GROW = (64 if SANITIZED else 16) * MIB
 ENVIRON = {"ASAN_OPTIONS": "abort_on_error=1:quarantine_size_mb=4"}
 # Seconds that 99 of 100 answers may take, where three times the quiet value is not more: the
 # machine may be at something else. Whoever looks for long has one that is not.
-P99 = 2.0 if SANITIZED else 0.5 if SECONDS < 10 else 0.01
+P99 = 2.0 if SANITIZED else 0.5 if SECONDS < 10 else 0
 
 GOOD = block(head("/hello"))
 POST = block(head("/slow", method="POST"))
@@ -139,13 +139,26 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def instance(sallyport_for_all, authority, server):
-    made = sallyport_for_all(config={
+def start(sallyport_for_all, authority, server):
+    """Starts a proxy."""
+    return lambda: sallyport_for_all(config={
         "workers": 1, "drain_timeout": "1s", "log": {"access": False},
         "pools": {"web": {"servers": [server.address]}},
         "listeners": [{"name": "door", "address": f"{HOST}:{free_port()}", "mode": "http",
                        "pool": "web", "tls": {"certificates": [authority.leaf("a.example").pem]}}]},
         environ=ENVIRON)
+
+
+@pytest.fixture(scope="module")
+def aside(start):
+    """Another one on the same machine, which nobody floods: what its clients wait is what
+    processes wait for a processor."""
+    return start()
+
+
+@pytest.fixture(scope="module")
+def instance(start):
+    made = start()
     # What it takes in any case, before anything is measured.
     with polite(made, 1) as client:
         made.quiet = p99(client.finish())
@@ -217,25 +230,26 @@ def p99(times):
     return times[int(len(times) * 0.99)]
 
 
-def served_throughout(instance, client):
+def served_throughout(instance, client, unconcerned):
     """It was, and soon."""
     times = client.finish()
     assert len(times) > 20 * SECONDS, f"only {len(times)} answers"
-    late, quiet = p99(times), instance.quiet
+    late, quiet = p99(times), max(instance.quiet, p99(unconcerned.finish()))
     assert late < max(P99, 3 * quiet), f"p99 {late * 1e3:.1f} ms, quiet {quiet * 1e3:.1f} ms"
 
 
 @pytest.mark.parametrize("name", list(FLOODS))
-def test_floods(instance, name):
+def test_floods(instance, aside, name):
     causes, makers = FLOODS[name]
     allowed = {Code.ENHANCE_YOUR_CALM, None}
     if causes is PROVOKED:
         allowed.add(Code.PROTOCOL_ERROR)
     before = ends(instance, causes)
-    with Watch(instance) as watch, polite(instance, SECONDS) as client:
+    with (Watch(instance) as watch, polite(instance, SECONDS) as client,
+          polite(aside, SECONDS) as other):
         flooders = [Flooder(instance.port, make) for make in makers]
         try:
-            served_throughout(instance, client)
+            served_throughout(instance, client, other)
         finally:
             for flooder in flooders:
                 flooder.stop()
@@ -247,7 +261,7 @@ def test_floods(instance, name):
     wait_until(lambda: ends(instance, causes) >= before + len(flooders), "the cause to be counted")
 
 
-def test_windows_that_are_never_opened(instance):
+def test_windows_that_are_never_opened(instance, aside):
     # 256 responses of 4 MiB that nobody takes: what is kept of them is bounded.
     def make():
         yield from (opened(sid, block(head("/big"))) for sid in range(1, 256, 2))
@@ -255,24 +269,26 @@ def test_windows_that_are_never_opened(instance):
             time.sleep(0.1)
             yield frame(PING, 0, 0, b"still on")
 
-    with Watch(instance) as watch, polite(instance, SECONDS) as client:
+    with (Watch(instance) as watch, polite(instance, SECONDS) as client,
+          polite(aside, SECONDS) as other):
         flooders = [Flooder(instance.port, make, {INITIAL_WINDOW_SIZE: 0}) for _ in range(2)]
         try:
-            served_throughout(instance, client)
+            served_throughout(instance, client, other)
         finally:
             for flooder in flooders:
                 flooder.stop()
     assert watch.grown < MAY_GROW
 
 
-def test_answers_that_are_not_read(instance):
+def test_answers_that_are_not_read(instance, aside):
     # Questions that must be answered, and nobody who takes the answers from the socket.
     asked = PREFACE + settings() + frame(PING, 0, 0, b"unheard!") * 2_000_000
-    with Watch(instance) as watch, polite(instance, SECONDS) as client:
+    with (Watch(instance) as watch, polite(instance, SECONDS) as client,
+          polite(aside, SECONDS) as other):
         with connect(instance.port, ctx=h2_context()) as tls:
             with contextlib.suppress(OSError):  # it has ended that
                 assert push(tls, asked) < len(asked)
-            served_throughout(instance, client)
+            served_throughout(instance, client, other)
     assert watch.grown < MAY_GROW
 
 

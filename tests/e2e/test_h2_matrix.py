@@ -17,6 +17,7 @@ from support.tools import curl_command
 from support.wait import PATIENCE, SANITIZED, wait_until
 
 MIB = 1 << 20
+MUCH = (16 if SANITIZED else 100) * MIB  # bytes of a large body
 MAY_GROW = (48 if SANITIZED else 8) * MIB
 ENVIRON = {"ASAN_OPTIONS": "abort_on_error=1:quarantine_size_mb=4"}
 LEGS = ("plain", "tls")
@@ -270,11 +271,6 @@ def test_a_client_that_breaks_off_in_the_middle(way):
     way.again()
 
 
-def amount(back, leg):
-    """Bytes of a large body: fewer where both legs are TLS or a sanitizer looks on."""
-    return (16 if SANITIZED or leg == "tls" else 100) * MIB
-
-
 def flags(client):
     """What makes curl speak that version."""
     return ["--http2"] if client == "h2" else []
@@ -282,7 +278,7 @@ def flags(client):
 
 @every
 def test_many_bytes_down(setting, client, back, leg):
-    total, digest, got = amount(back, leg), hashlib.sha256(), 0
+    total, digest, got = MUCH, hashlib.sha256(), 0
     path = setting.path(back, leg, f"down-{total}")
     argv = curl_command(f"https://a.example{path}", setting.port, "-N", *flags(client),
                         timeout=PATIENCE * 6)
@@ -298,7 +294,7 @@ def test_many_bytes_down(setting, client, back, leg):
 
 @every
 def test_many_bytes_up(setting, client, back, leg):
-    total, digest = amount(back, leg), hashlib.sha256()
+    total, digest = MUCH, hashlib.sha256()
     path = setting.path(back, leg, "up")
     argv = curl_command(f"https://a.example{path}", setting.port, *flags(client), "-T", "-",
                         timeout=PATIENCE * 6)

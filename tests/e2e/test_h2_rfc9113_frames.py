@@ -199,8 +199,7 @@ def test_6_5_3_settings_are_taken_in_order(h2):
                           (INITIAL_WINDOW_SIZE, 7), (0x77, 1), (MAX_FRAME_SIZE, 16384)]))
     client.settings[INITIAL_WINDOW_SIZE] = 7
     client.wait(lambda: client.acknowledged == 2, "an acknowledgement")
-    stream = client.request(h2.case(read_body, ok(b"x" * 20)).path)
-    stream.grants = False
+    stream = client.request(h2.case(read_body, ok(b"x" * 20)).path, grants=False)
     stream.wait_total(7)
     client.ping()
     assert stream.total == 7
@@ -342,8 +341,8 @@ def grow(client, n):
 def waiting(h2, total, start):
     """A response that waits for windows, and its client."""
     client = h2.client({INITIAL_WINDOW_SIZE: start}).wait_settings()
-    stream = client.request(h2.case(read_body, ok(b"x" * total)).path)
-    stream.grants = False
+    stream = client.request(h2.case(read_body, ok(b"x" * total)).path,
+                            grants=False)
     stream.wait_total(start)
     client.ping()
     assert stream.total == start

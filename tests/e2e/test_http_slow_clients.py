@@ -11,7 +11,7 @@ from support import sallyport as runner
 from support.slow import Slow
 from support.tlsclient import connect
 from support.traffic import fetch_again
-from support.wait import SANITIZED, wait_until
+from support.wait import PATIENCE, SANITIZED, wait_until
 
 NUMBER = 200 if SANITIZED else 1000
 BIG = 2 << 20  # more than the kernel takes in on the way
@@ -81,7 +81,8 @@ def test_a_thousand_slow_clients_disturb_nobody(sallyport, web, authority, kind)
                   f"{held / NUMBER:.0f} bytes each")
             assert busy < limit
             assert held < NUMBER * (HELD[kind] + (SANITIZER if SANITIZED else 0))
-            instance.wait_metric(1, "connections_active")
+            # Whether output moves is looked at once in each of its time limits.
+            instance.wait_metric(1, "connections_active", timeout=2 * PATIENCE)
             ends = slow.outcomes()
         fetch_again(normal)
     if kind != "read":

@@ -477,17 +477,18 @@ class Client(Endpoint):
         words.setdefault("scheme", self.scheme)
         return head(path, *fields, **words)
 
-    def open(self, fields, end=True):
-        """Sends a request's head on a new stream."""
+    def open(self, fields, end=True, grants=True):
+        """Sends a request's head on a new stream; with `grants` False its window is not opened."""
         with self._sending:  # ids in the order in which they go
             stream = self.new()
+            stream.grants = stream.grants and grants
             self.send_head(stream.id, fields, end)
         return stream
 
-    def request(self, path="/", *fields, body=None, trailers=None, end=True, **words):
+    def request(self, path="/", *fields, body=None, trailers=None, end=True, grants=True, **words):
         """Sends a request; with `end` False it stays open."""
         ends = end and body is None and trailers is None
-        stream = self.open(self.fields(path, *fields, **words), ends)
+        stream = self.open(self.fields(path, *fields, **words), ends, grants)
         if body is not None:
             stream.data(body, end=end and trailers is None)
         if trailers is not None:

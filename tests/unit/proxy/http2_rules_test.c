@@ -149,12 +149,16 @@ Test(http2_rules, bodies_keep_to_their_length)
 	struct stage *t = open_stage();
 
 	h2_headers(&t->side, 0, 1, POST "content-length=5\n");
+	h2_send(&t->side);
+	told(t, "#1 request");
 	h2_data(&t->side, END, 1, "four");
 	h2_send(&t->side);
 	heard(t, "RST 1 PROTOCOL_ERROR\n");
 	told(t, "#1 body 4 four\n#1 aborted bad_request: a body shorter than announced\n");
 	h2_headers(&t->side, 0, 3, POST "content-length=5\n");
 	h2_data(&t->side, 0, 3, "five ");
+	h2_send(&t->side);
+	told(t, "#2 request");
 	h2_data(&t->side, 0, 3, "6");
 	h2_send(&t->side);
 	heard(t, "RST 3 PROTOCOL_ERROR\n");
@@ -165,6 +169,15 @@ Test(http2_rules, bodies_keep_to_their_length)
 	h2_send(&t->side);
 	told(t, "#3 body 5 five \n#3 end\n  x-t=1\n");
 	heard(t, "DATA 5 2 ok END\n");
+	/* All at once: it is no request, and nobody hears of it. */
+	h2_headers(&t->side, 0, 7, POST "content-length=5\n");
+	h2_data(&t->side, END, 7, "four");
+	h2_headers(&t->side, 0, 9, POST "content-length=5\n");
+	h2_data(&t->side, 0, 9, "five 6");
+	h2_send(&t->side);
+	heard(t, "RST 7 PROTOCOL_ERROR\n");
+	heard(t, "RST 9 PROTOCOL_ERROR\n");
+	cr_assert_null(strstr(t->side.story, "#4"), "%s", t->side.story);
 	close_stage(t);
 }
 

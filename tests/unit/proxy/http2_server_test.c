@@ -244,6 +244,8 @@ Test(http2_server, a_reset_stream_counts_until_it_is_released)
 	h2_begin(s);
 	h2_headers(s, END, 1, GET);
 	h2_headers(s, END, 3, GET);
+	h2_send(s);
+	told(t, "#2 request");
 	h2_u32(s, NGHTTP2_RST_STREAM, 1, NGHTTP2_CANCEL);
 	h2_send(s);
 	told(t, "#1 aborted client_reset");
@@ -254,6 +256,84 @@ Test(http2_server, a_reset_stream_counts_until_it_is_released)
 	h2_headers(s, END, 7, GET);
 	h2_send(s);
 	told(t, "#3 request");
+	close_stage(t);
+}
+
+Test(http2_server, what_is_taken_back_at_once_is_never_begun)
+{
+	struct stage *t = open_stage();
+	struct h2_side *s = &t->side;
+	char much[3000];
+
+	memset(much, 'x', sizeof(much) - 1);
+	much[sizeof(much) - 1] = '\0';
+	/* More than the connection's window holds, were it not given back. */
+	for (unsigned id = 1; id < 2 * 300; id += 2) {
+		h2_headers(s, 0, id, POST);
+		h2_data(s, 0, id, much);
+		h2_u32(s, NGHTTP2_RST_STREAM, id, NGHTTP2_CANCEL);
+		if (id % 32 == 31)
+			h2_send(s);
+	}
+	h2_headers(s, 0, 601, POST);
+	h2_data(s, 0, 601, "ab");
+	h2_data(s, END, 601, "c");
+	h2_headers(s, 0, 603, POST);
+	h2_data(s, 0, 603, "d");
+	h2_headers(s, END, 603, "t=1\n");
+	h2_send(s);
+	told(t, "#1 body 3 abc\n#1 end\n");
+	told(t, "#2 body 1 d\n#2 end\n  t=1\n");
+	heard(t, "DATA 603 2 ok END\n");
+	close_stage(t);
+}
+
+static struct {
+	struct loop *loop;
+	struct loop_task other; /* of somebody else, who always has something to do */
+	unsigned in_a_row, most, all;
+} begun;
+
+static void other_run(struct loop_task *t)
+{
+	begun.in_a_row = 0;
+	if (begun.all < 80)
+		loop_queue(begun.loop, t, LOOP_TRAFFIC);
+}
+
+static void count_begun(struct h2_user *u, char event)
+{
+	(void)u;
+	if (event != 'q')
+		return;
+	begun.all++;
+	if (++begun.in_a_row > begun.most)
+		begun.most = begun.in_a_row;
+}
+
+static bool all_begun(void *arg)
+{
+	(void)arg;
+	return begun.all == 80;
+}
+
+Test(http2_server, others_have_their_turn_between_many_requests)
+{
+	struct stage *t = stage_new();
+	struct h2_side *s = &t->side;
+
+	begun.loop = t->rig.loop;
+	begun.other.run = other_run;
+	loop_queue(begun.loop, &begun.other, LOOP_TRAFFIC);
+	s->then = count_begun;
+	h2_serve(s, &t->rig, false);
+	h2_begin(s);
+	for (unsigned id = 1; id < 2 * 80; id += 2)
+		h2_headers(s, END, id, GET);
+	h2_send(s);
+	cr_assert(rig_until(&t->rig, all_begun, NULL));
+	cr_assert_eq(begun.most, 16);
+	loop_unqueue(begun.loop, &begun.other);
 	close_stage(t);
 }
 
@@ -503,9 +583,11 @@ static void talk(size_t at, size_t *all, char *story)
 	h2_headers(s, 0, 7, POST);
 	h2_headers(s, END, 7, "t=1\n");
 	h2_frame(s, 0x77, 0xff, 9, "??", 2);
-	h2_data(s, END, 99, "idle");
 	*all = s->out_len;
 	h2_say_in_pieces(s, at);
+	told(t, "#3 end\n  t=1\n");
+	h2_data(s, END, 99, "idle");
+	h2_send(s);
 	told(t, "ended h2_protocol_error");
 	memcpy(story, s->story, s->story_len + 1);
 	close_stage(t);

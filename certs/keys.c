@@ -1,65 +1,63 @@
 #include "certs/keys.h"
 
-#include <openssl/digest.h>
-#include <openssl/evp.h>
-#include <openssl/rsa.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include "certs/compat.h"
-#include "certs/key_layout.h"
-#include "certs/lazy.h"
+#include "certs/keeper_area.h"
+#include "certs/key_store.h"
 #include "conf/must.h"
 
-enum { KEYS_MAGIC = 0x6b657973 };
-
-/* One generation of keys. There are two or three at a time: the current one, and those that last
- * handshakes still use. */
-struct load {
-	LIST_ENTRY(load) link;
-	uint32_t number;
-	uint32_t num_keys;
-	struct span table;
-	struct lazy *parsed; /* EVP_PKEY of each key that was used */
+enum {
+	KEYS_MAGIC = 0x6b657973,
+	/* Requests that the keeper has at a time. What is dear is kept short, or what is cheap
+	 * would wait behind it: of the queues here the cheap one goes first, but for one in so
+	 * many. */
+	MAX_ASKED = 64,
+	MAX_DEAR_ASKED = 8,
+	CHEAP_IN_A_ROW = 4,
 };
+
+/* RSA signs some ten times as long as the others. */
+enum keys_class { KEYS_CHEAP, KEYS_DEAR, KEYS_CLASSES };
+
+TAILQ_HEAD(jobs, keys_job);
 
 struct keys_job {
 	TAILQ_ENTRY(keys_job) link;
 	struct keys *keys;
 	struct key_id key;
 	uint16_t algorithm;
+	uint8_t class;
+	bool asked; /* the keeper has it, as that slot */
+	uint32_t slot;
 	keys_answer *answer;
 	void *owner;
 	size_t len;
 	uint8_t message[];
 };
 
+/* A request that the keeper has. */
+struct slot {
+	uint32_t generation; /* one more each time: an old answer finds nobody */
+	bool taken;
+	uint8_t class;
+	struct keys_job *job; /* NULL: cancelled, its answer is still to come */
+};
+
 struct keys {
 	unsigned magic;
-	LIST_HEAD(, load) loads;
-	TAILQ_HEAD(, keys_job) jobs; /* oldest first */
+	struct key_store *store;
+	struct jobs waiting[KEYS_CLASSES]; /* oldest first */
 	size_t num_jobs;
-};
-
-/* How TLS names an algorithm, and what the library wants for it. SHA-1 is left out on purpose. */
-struct algorithm {
-	uint16_t id;
-	int type; /* EVP_PKEY_* */
-	const EVP_MD *(*digest)(void);
-	bool pss;
-};
-
-static const struct algorithm algorithms[] = {
-	{ SSL_SIGN_ECDSA_SECP256R1_SHA256, EVP_PKEY_EC, EVP_sha256, false },
-	{ SSL_SIGN_ECDSA_SECP384R1_SHA384, EVP_PKEY_EC, EVP_sha384, false },
-	{ SSL_SIGN_ECDSA_SECP521R1_SHA512, EVP_PKEY_EC, EVP_sha512, false },
-	{ SSL_SIGN_ED25519, EVP_PKEY_ED25519, NULL, false },
-	{ SSL_SIGN_RSA_PSS_RSAE_SHA256, EVP_PKEY_RSA, EVP_sha256, true },
-	{ SSL_SIGN_RSA_PSS_RSAE_SHA384, EVP_PKEY_RSA, EVP_sha384, true },
-	{ SSL_SIGN_RSA_PSS_RSAE_SHA512, EVP_PKEY_RSA, EVP_sha512, true },
-	{ SSL_SIGN_RSA_PKCS1_SHA256, EVP_PKEY_RSA, EVP_sha256, false },
-	{ SSL_SIGN_RSA_PKCS1_SHA384, EVP_PKEY_RSA, EVP_sha384, false },
-	{ SSL_SIGN_RSA_PKCS1_SHA512, EVP_PKEY_RSA, EVP_sha512, false },
+	unsigned num_cheap; /* in a row, while something dear waits */
+	/* With a keeper: */
+	struct keeper_end end; /* `area` NULL: without */
+	void (*wake)(void *arg);
+	void *wake_arg;
+	unsigned num_asked, num_dear_asked;
+	struct slot slots[MAX_ASKED];
 };
 
 struct keys *keys_new(void)
@@ -69,151 +67,93 @@ struct keys *keys_new(void)
 	if (k == NULL)
 		return NULL;
 	k->magic = KEYS_MAGIC;
-	LIST_INIT(&k->loads);
-	TAILQ_INIT(&k->jobs);
+	for (unsigned i = 0; i < KEYS_CLASSES; i++)
+		TAILQ_INIT(&k->waiting[i]);
+	if ((k->store = key_store_new()) == NULL) {
+		free(k);
+		return NULL;
+	}
 	return k;
-}
-
-static void key_drop(void *entry)
-{
-	EVP_PKEY_free(entry); /* the library wipes what it frees */
-}
-
-static void load_free(struct load *l)
-{
-	if (l == NULL)
-		return;
-	lazy_free(l->parsed, key_drop);
-	free(l);
-}
-
-static void job_unlink(struct keys_job *job)
-{
-	TAILQ_REMOVE(&job->keys->jobs, job, link);
-	job->keys->num_jobs--;
 }
 
 void keys_free(struct keys *k)
 {
-	struct load *l;
 	struct keys_job *job;
 
 	if (k == NULL)
 		return;
 	CHECK(k, KEYS_MAGIC);
-	while ((job = TAILQ_FIRST(&k->jobs)) != NULL)
-		keys_cancel(job);
-	while ((l = LIST_FIRST(&k->loads)) != NULL) {
-		LIST_REMOVE(l, link);
-		load_free(l);
+	for (unsigned i = 0; i < MAX_ASKED; i++)
+		keys_cancel(k->slots[i].job);
+	for (unsigned i = 0; i < KEYS_CLASSES; i++) {
+		while ((job = TAILQ_FIRST(&k->waiting[i])) != NULL)
+			keys_cancel(job);
 	}
+	key_store_free(k->store);
 	k->magic = 0;
 	free(k);
 }
 
-static struct load *find_load(const struct keys *k, uint32_t number)
-{
-	struct load *l;
-
-	LIST_FOREACH(l, &k->loads, link) {
-		if (l->number == number)
-			return l;
-	}
-	return NULL;
-}
-
 bool keys_adopt(struct keys *k, uint32_t load, struct span table)
 {
-	struct key_table_head head;
-	struct load *l;
-
 	CHECK(k, KEYS_MAGIC);
-	if (find_load(k, load) != NULL || table.n < sizeof(head))
-		return false;
-	memcpy(&head, table.p, sizeof(head));
-	if (head.magic != KEY_TABLE_MAGIC || head.len != table.n ||
-	    head.num >= (table.n - sizeof(head)) / sizeof(uint32_t))
-		return false;
-	if ((l = calloc(1, sizeof(*l))) == NULL)
-		return false;
-	*l = (struct load){ .number = load, .num_keys = head.num, .table = table };
-	if ((l->parsed = lazy_new(head.num)) == NULL) {
-		load_free(l);
-		return false;
-	}
-	LIST_INSERT_HEAD(&k->loads, l, link);
-	return true;
+	return key_store_adopt(k->store, load, table);
 }
 
 void keys_retire(struct keys *k, uint32_t load)
 {
-	struct load *l;
-
 	CHECK(k, KEYS_MAGIC);
-	if ((l = find_load(k, load)) == NULL)
-		return;
-	LIST_REMOVE(l, link);
-	load_free(l);
+	key_store_retire(k->store, load);
 }
 
-/* Finds the bytes of a key; an empty span where the table has no such key or is damaged. */
-static struct span load_der(const struct load *l, uint32_t number)
+/* ---- jobs */
+
+static enum keys_class class_of(uint16_t algorithm)
 {
-	const char *offsets = l->table.p + sizeof(struct key_table_head);
-	uint32_t at[2];
-
-	if (number >= l->num_keys)
-		return span_of(NULL, 0);
-	memcpy(at, offsets + (size_t)number * sizeof(at[0]), sizeof(at));
-	if (at[0] > at[1] || at[1] > l->table.n)
-		return span_of(NULL, 0);
-	return span_of(l->table.p + at[0], at[1] - at[0]);
-}
-
-/* Returns the parsed key, borrowed; NULL where it is gone or unusable. */
-static EVP_PKEY *find_key(const struct keys *k, struct key_id id)
-{
-	struct load *l = find_load(k, id.load);
-	void **place = l == NULL ? NULL : lazy_at(l->parsed, id.number);
-	struct span der;
-	CBS cbs;
-
-	if (place == NULL)
-		return NULL;
-	if (*place == NULL) {
-		der = load_der(l, id.number);
-		CBS_init(&cbs, (const uint8_t *)der.p, der.n);
-		*place = EVP_parse_private_key(&cbs);
+	switch (SSL_get_signature_algorithm_key_type(algorithm)) {
+	case EVP_PKEY_RSA:
+		return KEYS_DEAR;
+	default:
+		return KEYS_CHEAP;
 	}
-	return *place;
 }
 
 struct keys_job *keys_sign(struct keys *k, struct key_id key, uint16_t algorithm,
 			   struct span message, keys_answer *answer, void *owner)
 {
+	size_t most = k->end.area == NULL ? (size_t)KEYS_MAX_MESSAGE : (size_t)KEY_MESSAGE_MAX;
 	struct keys_job *job;
 
 	CHECK(k, KEYS_MAGIC);
-	if (message.n > KEYS_MAX_MESSAGE || (job = malloc(sizeof(*job) + message.n)) == NULL)
+	if (message.n > most || k->num_jobs >= KEYS_MAX_WAITING ||
+	    (job = malloc(sizeof(*job) + message.n)) == NULL)
 		return NULL;
 	*job = (struct keys_job){ .keys = k,
 				  .key = key,
 				  .algorithm = algorithm,
+				  .class = (uint8_t)class_of(algorithm),
 				  .answer = answer,
 				  .owner = owner,
 				  .len = message.n };
 	if (message.n > 0)
 		memcpy(job->message, message.p, message.n);
-	TAILQ_INSERT_TAIL(&k->jobs, job, link);
+	TAILQ_INSERT_TAIL(&k->waiting[job->class], job, link);
 	k->num_jobs++;
 	return job;
 }
 
 void keys_cancel(struct keys_job *job)
 {
+	struct keys *k;
+
 	if (job == NULL)
 		return;
-	job_unlink(job);
+	k = job->keys;
+	if (job->asked)
+		k->slots[job->slot].job = NULL;
+	else
+		TAILQ_REMOVE(&k->waiting[job->class], job, link);
+	k->num_jobs--;
 	free(job);
 }
 
@@ -223,48 +163,153 @@ size_t keys_waiting(const struct keys *k)
 	return k->num_jobs;
 }
 
-static const struct algorithm *find_algorithm(uint16_t id)
+/* The job whose turn it is; NULL: none that may go. */
+static struct keys_job *next_job(struct keys *k)
 {
-	for (size_t i = 0; i < sizeof(algorithms) / sizeof(algorithms[0]); i++) {
-		if (algorithms[i].id == id)
-			return &algorithms[i];
+	struct keys_job *cheap = TAILQ_FIRST(&k->waiting[KEYS_CHEAP]);
+	struct keys_job *dear = TAILQ_FIRST(&k->waiting[KEYS_DEAR]);
+
+	if (k->num_dear_asked >= MAX_DEAR_ASKED)
+		dear = NULL;
+	if (cheap == NULL || (dear != NULL && k->num_cheap >= CHEAP_IN_A_ROW)) {
+		k->num_cheap = 0;
+		return dear;
 	}
-	return NULL;
+	k->num_cheap += dear != NULL;
+	return cheap;
 }
 
-/* Signs into `out` (KEYS_MAX_SIGNATURE bytes); 0 where that cannot be done. */
-static size_t job_sign(const struct keys_job *job, uint8_t *out)
+/* Tells the owner; the job is in no queue any more. */
+static void give(struct keys_job *job, struct span signature)
 {
-	const struct algorithm *a = find_algorithm(job->algorithm);
-	EVP_PKEY *key = find_key(job->keys, job->key);
-	size_t len = KEYS_MAX_SIGNATURE;
-	EVP_PKEY_CTX *pctx;
-	EVP_MD_CTX ctx;
-	bool ok;
-
-	if (a == NULL || key == NULL || EVP_PKEY_id(key) != a->type)
-		return 0;
-	EVP_MD_CTX_init(&ctx);
-	ok = EVP_DigestSignInit(&ctx, &pctx, a->digest == NULL ? NULL : a->digest(), NULL, key) &&
-	     (!a->pss || (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) &&
-			  EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, -1))) &&
-	     EVP_DigestSign(&ctx, out, &len, job->message, job->len);
-	(void)EVP_MD_CTX_cleanup(&ctx);
-	return ok ? len : 0;
+	job->keys->num_jobs--;
+	job->answer(job->owner, signature);
+	free(job);
 }
 
-void keys_run(struct keys *k, unsigned max)
+/* ---- signing here */
+
+static void sign_some(struct keys *k, unsigned max)
 {
 	uint8_t signature[KEYS_MAX_SIGNATURE];
 	struct keys_job *job;
 
-	CHECK(k, KEYS_MAGIC);
-	for (unsigned i = 0; i < max && (job = TAILQ_FIRST(&k->jobs)) != NULL; i++) {
-		size_t len = job_sign(job, signature);
+	for (unsigned i = 0; i < max && (job = next_job(k)) != NULL; i++) {
+		size_t len = key_store_sign(k->store, job->key, job->algorithm,
+					    span_of(job->message, job->len), signature);
 
-		ERR_clear_error();
-		job_unlink(job);
-		job->answer(job->owner, span_of(signature, len));
-		free(job);
+		TAILQ_REMOVE(&k->waiting[job->class], job, link);
+		give(job, span_of(signature, len));
 	}
+}
+
+/* ---- by the keeper */
+
+void keys_use_keeper(struct keys *k, struct keeper_area *area, void (*wake)(void *arg), void *arg)
+{
+	CHECK(k, KEYS_MAGIC);
+	for (unsigned i = MAX_ASKED; i > 0; i--) {
+		struct slot *slot = &k->slots[i - 1];
+		struct keys_job *job = slot->job;
+
+		if (job != NULL) {
+			job->asked = false;
+			TAILQ_INSERT_HEAD(&k->waiting[job->class], job, link);
+		}
+		*slot = (struct slot){ .generation = slot->generation };
+	}
+	k->num_asked = k->num_dear_asked = 0;
+	k->wake = wake;
+	k->wake_arg = arg;
+	keeper_end_init(&k->end, area);
+}
+
+static uint32_t free_slot(const struct keys *k)
+{
+	uint32_t i = 0;
+
+	while (k->slots[i].taken)
+		i++;
+	return i;
+}
+
+/* False: the ring has no room, which a keeper that is in order always has. */
+static bool ask(struct keys *k, struct keys_job *job, bool *wake)
+{
+	struct keeper_request r = { .key = job->key,
+				    .slot = free_slot(k),
+				    .algorithm = job->algorithm,
+				    .len = (uint16_t)job->len };
+	struct slot *slot = &k->slots[r.slot];
+
+	r.generation = slot->generation + 1;
+	if (job->len > 0)
+		memcpy(r.message, job->message, job->len);
+	if (!keeper_ask(&k->end, &r, wake))
+		return false;
+	*slot = (struct slot){
+		.generation = r.generation, .taken = true, .class = job->class, .job = job
+	};
+	TAILQ_REMOVE(&k->waiting[job->class], job, link);
+	job->asked = true;
+	job->slot = r.slot;
+	k->num_asked++;
+	k->num_dear_asked += job->class == KEYS_DEAR;
+	return true;
+}
+
+static void ask_all(struct keys *k)
+{
+	struct keys_job *job;
+	bool wake = false;
+
+	while (k->num_asked < MAX_ASKED && (job = next_job(k)) != NULL) {
+		bool sleeps = false;
+
+		if (!ask(k, job, &sleeps))
+			break;
+		wake = wake || sleeps;
+	}
+	if (wake)
+		k->wake(k->wake_arg);
+}
+
+static void take_answer(struct keys *k, const struct keeper_answer *a)
+{
+	struct slot *slot = a->slot < MAX_ASKED ? &k->slots[a->slot] : NULL;
+	struct keys_job *job;
+
+	if (slot == NULL || !slot->taken || slot->generation != a->generation)
+		return; /* the keeper errs; the handshake's time limit is what remains */
+	job = slot->job;
+	k->num_asked--;
+	k->num_dear_asked -= slot->class == KEYS_DEAR;
+	*slot = (struct slot){ .generation = slot->generation };
+	if (job != NULL)
+		give(job, span_of(a->signature, a->len));
+}
+
+bool keys_ready(const struct keys *k)
+{
+	CHECK(k, KEYS_MAGIC);
+	if (k->end.area == NULL)
+		return k->num_jobs > 0;
+	return keeper_has_answer(&k->end) ||
+	       (k->num_asked < MAX_ASKED &&
+		(!TAILQ_EMPTY(&k->waiting[KEYS_CHEAP]) ||
+		 (!TAILQ_EMPTY(&k->waiting[KEYS_DEAR]) && k->num_dear_asked < MAX_DEAR_ASKED)));
+}
+
+void keys_run(struct keys *k, unsigned max)
+{
+	struct keeper_answer a;
+
+	CHECK(k, KEYS_MAGIC);
+	if (k->end.area == NULL) {
+		sign_some(k, max);
+		return;
+	}
+	for (unsigned i = 0; i < max && keeper_answered(&k->end, &a); i++)
+		take_answer(k, &a);
+	ask_all(k);
 }

@@ -1,7 +1,7 @@
 /* keys: the one way to a private-key operation: message in, signature out, by key id, always
- * asynchronous. This implementation signs in the calling process when keys_run is called; another
- * may put a process behind the same calls. One per worker, on its thread. Keys are parsed at
- * their first use. Never sees a socket. */
+ * asynchronous. Either the calling process holds the keys and signs when keys_run is called, or the
+ * keeper does, a process of its own at the other end of a keeper_area. One per worker, on its
+ * thread. Never sees a socket. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,11 +10,15 @@
 
 #include "conf/span.h"
 
-enum { KEYS_MAX_SIGNATURE = 1024 }; /* bytes: RSA up to 8192 bits */
-enum { KEYS_MAX_MESSAGE = 64 << 10 };
+enum {
+	KEYS_MAX_SIGNATURE = 1024,   /* bytes: RSA up to 8192 bits */
+	KEYS_MAX_MESSAGE = 64 << 10, /* less by the keeper: KEY_MESSAGE_MAX */
+	KEYS_MAX_WAITING = 16 << 10, /* jobs */
+};
 
 struct keys;
 struct keys_job;
+struct keeper_area;
 
 /* A key: the load it came with and its number in that load's table. Never used again for
  * another. */
@@ -27,13 +31,13 @@ struct key_id {
  * or an empty span where the key is gone, does not fit the algorithm or failed. */
 typedef void keys_answer(void *owner, struct span signature);
 
-/* keys_new returns a signer without keys. NULL: out of memory. */
+/* keys_new returns a signer without keys, for the calling process. NULL: out of memory. */
 struct keys *keys_new(void);
 
 /* keys_free drops all keys and waiting jobs, without answers. NULL is fine. */
 void keys_free(struct keys *k);
 
-/* keys_adopt makes the keys of `table` (made by key_table_finish) usable as load `load`. Borrows
+/* keys_adopt makes the keys of `table` (made by key_table_write) usable as load `load`. Borrows
  * the bytes until keys_retire. False: not such a table, the load is known already, or memory. */
 bool keys_adopt(struct keys *k, uint32_t load, struct span table);
 
@@ -41,9 +45,15 @@ bool keys_adopt(struct keys *k, uint32_t load, struct span table);
  * answered empty at the next keys_run. An unknown load is fine. */
 void keys_retire(struct keys *k, uint32_t load);
 
+/* keys_use_keeper asks the keeper from here on, through a fresh `area` (borrowed until the next
+ * call, or keys_free). What an earlier keeper has not answered is asked again. `wake` is called,
+ * from within keys_run, when the keeper may sleep. */
+void keys_use_keeper(struct keys *k, struct keeper_area *area, void (*wake)(void *arg), void *arg);
+
 /* keys_sign queues a signature of `message` (copied) by TLS signature algorithm `algorithm`
- * (SSL_SIGN_*, RFC 8446 4.2.3). NULL: message too long, or out of memory; else the job, valid
- * until answered or cancelled. `answer` is never called from within keys_sign. */
+ * (SSL_SIGN_*, RFC 8446 4.2.3). NULL: message too long, KEYS_MAX_WAITING jobs wait, or out of
+ * memory; else the job, valid until answered or cancelled. `answer` is never called from within
+ * keys_sign. */
 struct keys_job *keys_sign(struct keys *k, struct key_id key, uint16_t algorithm,
 			   struct span message, keys_answer *answer, void *owner);
 
@@ -53,7 +63,11 @@ void keys_cancel(struct keys_job *job);
 /* keys_waiting returns the number of jobs not yet answered. */
 size_t keys_waiting(const struct keys *k);
 
-/* keys_run works on up to `max` jobs, oldest first, and answers them. */
+/* keys_ready tells whether keys_run would find something to do. */
+bool keys_ready(const struct keys *k);
+
+/* keys_run works on up to `max` jobs, oldest first, and answers them; or asks the keeper for what
+ * it has room for, and passes up to `max` of its answers on. */
 void keys_run(struct keys *k, unsigned max);
 
 /* The key table as a load makes it: secret, so it is wiped when freed. */

@@ -245,6 +245,7 @@ struct conf {
 	unsigned workers; /* 0: as many as CPUs the process may use */
 	const char *user; /* NULL: "sallyport" if there is one, else "nobody" */
 	const char *group;
+	bool key_isolation;
 	int64_t drain_timeout_ns;
 	struct {
 		uint64_t connections;		  /* 0: from the descriptor limit */

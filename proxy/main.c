@@ -76,6 +76,12 @@ static int role_steward(int argc, char **argv)
 	return role_unprivileged(argc, argv, steward_main);
 }
 
+static int role_keeper(int argc, char **argv)
+{
+	privileges_lock_memory();
+	return role_unprivileged(argc, argv, keeper_main);
+}
+
 static int role_backend(int argc, char **argv)
 {
 	return role_unprivileged(argc, argv, backend_main);
@@ -94,6 +100,7 @@ static const struct {
 } roles[] = {
 	{ "@worker", "sallyport:w", role_worker },
 	{ "@steward", "sallyport:stew", role_steward },
+	{ "@keeper", "sallyport:keep", role_keeper },
 	{ "@loader", "sallyport:load", role_loader },
 	{ "@demo-backend", "sallyport:demo", role_backend },
 };

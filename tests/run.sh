@@ -38,6 +38,12 @@ else
 	packages+=(libllhttp-dev)
 fi
 
+# A system that was just unpacked may lack even this.
+name_this_host() {
+	getent hosts localhost >/dev/null ||
+		echo '127.0.0.1 localhost' | "${sudo[@]}" tee -a /etc/hosts >/dev/null
+}
+
 scratch=$(mktemp -d)
 policy=/usr/sbin/policy-rc.d
 policy_is_ours=false
@@ -180,6 +186,7 @@ fuzz() {
 
 # Not as a phase: those run in a shell of their own, and this one has something to tidy up.
 install_missing
+name_this_host
 phase release build_and_test release
 if ! $quick; then
 	phase debug-clang build_and_test debug-clang -L 'unit|replay'

@@ -223,7 +223,7 @@ static void start(struct http2_stream *s)
 		MUST(!s->attached || s->stream.events != NULL);
 		return;
 	}
-	moved(s, 0);
+	moved(s, s->early.len);
 	more = s->early.len > 0 || s->early_trailers != NULL;
 	h->events->request(h->session.owner, &s->stream, asked,
 			   s->upgrade_asked || (s->whole && !more));

@@ -94,10 +94,11 @@ static void put_supervisor(struct page *p)
 		 (const uint64_t[]){ metrics_read(&s->reloads_done),
 				     metrics_read(&s->reloads_refused) },
 		 2);
-	page_few(p, &restarts, "role", (const char *const[]){ "worker", "steward" },
+	page_few(p, &restarts, "role", (const char *const[]){ "worker", "steward", "keeper" },
 		 (const uint64_t[]){ metrics_read(&s->worker_restarts),
-				     metrics_read(&s->steward_restarts) },
-		 2);
+				     metrics_read(&s->steward_restarts),
+				     metrics_read(&s->keeper_restarts) },
+		 3);
 }
 
 static void put_build(struct page *p)

@@ -76,7 +76,8 @@ struct metrics_supervisor {
 	uint64_t reloads_done, reloads_refused;
 	uint64_t reload_last_s;	 /* Unix time of the last attempt */
 	uint64_t reload_last_ok; /* 1 or 0 */
-	uint64_t worker_restarts, steward_restarts;
+	uint64_t worker_restarts, steward_restarts, keeper_restarts;
+	uint64_t signatures_refused; /* by the keeper: asked for what is no handshake */
 	uint64_t certificates;
 	uint64_t certificate_first_expiry_s; /* Unix time; 0: none */
 	uint64_t draining;		     /* gauge 0 or 1 */

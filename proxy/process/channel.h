@@ -19,18 +19,27 @@ enum channel_type {
 	CHANNEL_SOCKET,	     /* worker: a listening socket: id, owner worker; 1 descriptor */
 	CHANNEL_SOCKET_DROP, /* worker: stop accepting for a sibling: owner */
 	CHANNEL_TICKETS,     /* worker: ticket keys */
-	CHANNEL_SNAPSHOT,    /* generation; 1 descriptor, workers also the keys' */
+	CHANNEL_SNAPSHOT,    /* generation; 1 descriptor, workers without a keeper also the keys' */
+	CHANNEL_KEEPER,	     /* worker, keeper: a keeper_area of worker `number`; 4 descriptors: it,
+			      * what wakes the keeper, what wakes the worker, an end of a pipe */
+	CHANNEL_KEYS,	     /* keeper: generation; 1 descriptor: its key table */
+	CHANNEL_KEYS_DROP,   /* keeper: those below `generation` are needed no more */
 	CHANNEL_LOGS,	     /* steward: error, access (flags say which); 0 to 2 descriptors */
 	CHANNEL_ADMIN,	     /* steward: listening socket; 1 descriptor */
 	CHANNEL_DRAIN,	     /* stop accepting, finish within `ns`, then exit 0 */
 	/* to the supervisor */
 	CHANNEL_READY,	  /* started, waits for a snapshot */
-	CHANNEL_ADOPTED,  /* generation is in use */
+	CHANNEL_ADOPTED,  /* generation is in use; of keys: flags CHANNEL_NOT_LOCKED */
 	CHANNEL_RELEASED, /* nothing below `generation` is in use any more */
 	CHANNEL_FAILED,	  /* generation could not be adopted: text */
+	CHANNEL_REFUSED,  /* keeper: worker `number` asked for what it does not sign; flags: 1 for
+			   * the last time */
 	CHANNEL_LOADED,	  /* loader: result; text; 0 or 2 descriptors: snapshot, keys */
 	CHANNEL_PROBLEM,  /* loader: one line for the log (level, text); before LOADED */
 };
+
+/* ADOPTED: the memory of the keys may be swapped out. */
+enum { CHANNEL_NOT_LOCKED = 1 };
 
 struct channel_message {
 	uint32_t type;

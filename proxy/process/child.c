@@ -20,10 +20,17 @@ enum { CHILD_MESSAGES_PER_TURN = 32, CHILD_SEND_TRIES = 20 };
 
 const char *child_title(const struct child *c, char title[32])
 {
-	if (c->is_steward)
-		(void)snprintf(title, 32, "steward");
-	else
+	switch (c->kind) {
+	case CHILD_WORKER:
 		(void)snprintf(title, 32, "worker %u", c->number);
+		break;
+	case CHILD_STEWARD:
+		(void)snprintf(title, 32, "steward");
+		break;
+	case CHILD_KEEPER:
+		(void)snprintf(title, 32, "keeper");
+		break;
+	}
 	return title;
 }
 
@@ -102,10 +109,11 @@ void child_send_snapshot(struct child *c)
 	struct supervisor *s = c->supervisor;
 	struct channel_message m = { .type = CHANNEL_SNAPSHOT, .generation = s->generation };
 	struct handle *handles[2] = { s->now.snapshot, s->now.keys };
+	bool with_keys = c->kind == CHILD_WORKER && !s->isolated;
 
 	c->sent = s->generation;
 	supervision_after(c->patience, SUPERVISION_ANSWER_NS);
-	child_send(c, &m, handles, c->is_steward ? 1 : 2);
+	child_send(c, &m, handles, with_keys ? 2 : 1);
 }
 
 void child_send_logs(struct child *c)
@@ -128,16 +136,26 @@ void child_send_logs(struct child *c)
 
 /* ---- receiving */
 
-static void child_adopted(struct child *c, uint32_t generation)
+static void child_adopted(struct child *c, const struct channel_message *m)
 {
 	struct supervisor *s = c->supervisor;
 
-	c->adopted = generation;
+	c->adopted = m->generation;
 	c->down_ns = 0;
-	if (generation == c->sent)
+	if (m->generation == c->sent)
 		(void)evtimer_del(c->patience);
-	if (c->is_steward)
+	if (c->kind == CHILD_STEWARD)
 		return;
+	if (c->kind == CHILD_KEEPER) {
+		if ((m->flags & CHANNEL_NOT_LOCKED) != 0 && !s->not_locked) {
+			s->not_locked = true;
+			logs_say(&s->logs, CONF_LOG_WARNING,
+				 "private keys may be swapped out: raise the limit of locked "
+				 "memory (ulimit -l, LimitMEMLOCK=)");
+		}
+		reload_keys_adopted(s);
+		return;
+	}
 	cover_update(s);
 	reload_progress(s);
 	/* Of the first generation none had stayed alive until now. */
@@ -160,14 +178,14 @@ static bool child_take(struct child *c, const struct channel_message *m)
 	case CHANNEL_ADOPTED:
 		if (m->generation <= c->adopted || m->generation > c->sent)
 			return false;
-		child_adopted(c, m->generation);
+		child_adopted(c, m);
 		return true;
 	case CHANNEL_RELEASED:
 		if (m->generation > c->sent)
 			return false;
 		if (m->generation > c->released) {
 			c->released = m->generation;
-			if (!c->is_steward)
+			if (c->kind == CHILD_WORKER)
 				children_released(c->supervisor);
 		}
 		return true;
@@ -177,7 +195,7 @@ static bool child_take(struct child *c, const struct channel_message *m)
 		child_kill(c);
 		return true;
 	default:
-		return false;
+		return c->kind == CHILD_KEEPER && child_keeper_said(c, m);
 	}
 }
 
@@ -236,10 +254,10 @@ static void child_restart(evutil_socket_t fd, short what, void *arg)
 	child_start(arg);
 }
 
-bool child_init(struct child *c, struct supervisor *s, bool is_steward, unsigned number)
+bool child_init(struct child *c, struct supervisor *s, enum child_kind kind, unsigned number)
 {
 	*c = (struct child){
-		.supervisor = s, .is_steward = is_steward, .number = number, .fd = -1, .cover = -1
+		.supervisor = s, .kind = kind, .number = number, .fd = -1, .cover = -1
 	};
 	outbox_init(&c->outbox);
 	c->retry = evtimer_new(s->base, child_output, c);
@@ -278,7 +296,8 @@ static bool child_send_board(struct child *c)
 				     .parts = (total + CHANNEL_MAX_FDS - 1) / CHANNEL_MAX_FDS };
 
 	MUST(total <= sizeof(fds) / sizeof(fds[0]));
-	board_fds(s->board, c->is_steward ? BOARD_STEWARD : BOARD_WORKER, c->number, fds);
+	board_fds(s->board, c->kind == CHILD_STEWARD ? BOARD_STEWARD : BOARD_WORKER, c->number,
+		  fds);
 	for (; m.part < m.parts; m.part++) {
 		unsigned at = m.part * CHANNEL_MAX_FDS, n = total - at;
 
@@ -296,11 +315,17 @@ static void child_send_all(struct child *c)
 	struct channel_message m = { .type = CHANNEL_ADMIN };
 	struct listening *l;
 
-	if (c->is_steward) {
+	if (c->kind == CHILD_KEEPER) {
+		child_send_all_keys(c);
+		return;
+	}
+	if (c->kind == CHILD_STEWARD) {
 		child_send_logs(c);
 		if (s->admin != NULL)
 			child_send(c, &m, &s->admin, 1);
 	} else {
+		if (s->isolated)
+			child_join_keeper(c);
 		ticket_ring_message(&s->tickets, &m);
 		child_send(c, &m, NULL, 0);
 		explicit_bzero(&m, sizeof(m));
@@ -318,7 +343,10 @@ static bool child_spawn(struct child *c)
 {
 	struct supervisor *s = c->supervisor;
 	char title[32], full[64], uid[16], gid[16];
-	const char *argv[] = { full, c->is_steward ? "@steward" : "@worker", uid, gid, NULL };
+	static const char *const roles[] = {
+		[CHILD_WORKER] = "@worker", [CHILD_STEWARD] = "@steward", [CHILD_KEEPER] = "@keeper"
+	};
+	const char *argv[] = { full, roles[c->kind], uid, gid, NULL };
 	struct spawn_role role = { .argv = argv };
 
 	(void)snprintf(full, sizeof(full), "sallyport: %s", child_title(c, title));
@@ -333,7 +361,7 @@ static bool child_spawn(struct child *c)
 	c->input = event_new(s->base, c->fd, EV_READ | EV_PERSIST, child_input, c);
 	c->output = event_new(s->base, c->fd, EV_WRITE, child_output, c);
 	if (c->input == NULL || c->output == NULL || event_add(c->input, NULL) != 0 ||
-	    !child_send_board(c)) {
+	    (c->kind != CHILD_KEEPER && !child_send_board(c))) {
 		/* Its end is noticed, and it is started again. */
 		logs_say(&s->logs, CONF_LOG_ERROR, "%s cannot be told what to do: %s",
 			 child_title(c, title), strerror(errno));
@@ -421,11 +449,19 @@ static void child_clear_board(struct child *c)
 	memset(page->addresses, 0, sizeof(page->addresses));
 }
 
+static uint64_t *restarts_of(struct metrics_supervisor *m, enum child_kind kind)
+{
+	if (kind == CHILD_STEWARD)
+		return &m->steward_restarts;
+	return kind == CHILD_KEEPER ? &m->keeper_restarts : &m->worker_restarts;
+}
+
 void child_ended(struct child *c, int status)
 {
 	struct supervisor *s = c->supervisor;
 	struct metrics_supervisor *metrics = &board_supervisor(s->board)->metrics;
-	bool again = s->stage == STAGE_SERVING || (c->is_steward && s->stage == STAGE_DRAINING);
+	bool again = s->stage == STAGE_SERVING ||
+		     (c->kind != CHILD_WORKER && s->stage == STAGE_DRAINING);
 	/* Killed by us at the end, why has been said. */
 	bool fine = !again && (c->killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
 	char title[32], how[64];
@@ -436,7 +472,7 @@ void child_ended(struct child *c, int status)
 	if (c->down_ns == 0)
 		c->down_ns = supervision_now();
 	child_forget(c);
-	if (!c->is_steward) {
+	if (c->kind == CHILD_WORKER) {
 		child_clear_board(c);
 		cover_lost(s, c->number);
 	}
@@ -444,11 +480,11 @@ void child_ended(struct child *c, int status)
 		supervisor_child_gone(s);
 		return;
 	}
-	metrics_add(c->is_steward ? &metrics->steward_restarts : &metrics->worker_restarts, 1);
+	metrics_add(restarts_of(metrics, c->kind), 1);
 	if (supervision_now() - c->started_ns >= CHILD_STABLE_NS)
 		c->next_delay_ns = 0;
 	child_start_later(c);
-	if (!c->is_steward) {
+	if (c->kind == CHILD_WORKER) {
 		cover_update(s);
 		children_released(s);
 		reload_progress(s);

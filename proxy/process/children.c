@@ -8,14 +8,18 @@ bool children_init(struct supervisor *s)
 	if (s->workers == NULL)
 		return false;
 	for (unsigned i = 0; i < s->num_workers; i++) {
-		if (!child_init(&s->workers[i], s, false, i))
+		if (!child_init(&s->workers[i], s, CHILD_WORKER, i))
 			return false;
 	}
-	return child_init(&s->steward, s, true, 0);
+	s->isolated = s->now.plan->key_isolation;
+	return child_init(&s->steward, s, CHILD_STEWARD, 0) &&
+	       (!s->isolated || child_init(&s->keeper, s, CHILD_KEEPER, 0));
 }
 
 void children_start(struct supervisor *s)
 {
+	if (s->isolated)
+		child_start(&s->keeper);
 	/* First, to find its reader when the workers log. */
 	child_start(&s->steward);
 	for (unsigned i = 0; i < s->num_workers; i++)
@@ -29,6 +33,7 @@ void children_fini(struct supervisor *s)
 	free(s->workers);
 	s->workers = NULL;
 	child_fini(&s->steward);
+	child_fini(&s->keeper);
 }
 
 struct child *children_find(struct supervisor *s, pid_t pid)
@@ -37,6 +42,8 @@ struct child *children_find(struct supervisor *s, pid_t pid)
 		if (s->workers[i].pid == pid)
 			return &s->workers[i];
 	}
+	if (s->keeper.pid == pid)
+		return &s->keeper;
 	return s->steward.pid == pid ? &s->steward : NULL;
 }
 
@@ -62,10 +69,11 @@ void children_send_new_sockets(struct supervisor *s)
 void children_publish(struct supervisor *s)
 {
 	for (unsigned i = 0; i < s->num_workers; i++) {
-		if (s->workers[i].pid != 0)
+		/* One that was started while the keeper read the keys has it. */
+		if (s->workers[i].pid != 0 && s->workers[i].sent != s->generation)
 			child_send_snapshot(&s->workers[i]);
 	}
-	if (s->steward.pid != 0)
+	if (s->steward.pid != 0 && s->steward.sent != s->generation)
 		child_send_snapshot(&s->steward);
 }
 
@@ -145,4 +153,6 @@ void children_released(struct supervisor *s)
 	slots_release(s->listener_slots, below, listener_busy, s->board);
 	slots_release(s->pool_slots, below, pool_busy, s->board);
 	slots_release(s->server_slots, below, server_busy, s->board);
+	if (s->isolated)
+		child_drop_keys(&s->keeper, below);
 }

@@ -11,7 +11,7 @@
 
 /* Twice as many messages as the largest configuration has sockets: what a start or a reload sends,
  * while the last reload still waits. */
-enum { OUTBOX_MAX = 10000, OUTBOX_MAX_HANDLES = 2 };
+enum { OUTBOX_MAX = 10000, OUTBOX_MAX_HANDLES = 4 };
 
 struct outbox_item;
 STAILQ_HEAD(outbox_items, outbox_item);

@@ -62,6 +62,13 @@ bool privileges_end_with(pid_t parent)
 	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent;
 }
 
+void privileges_lock_memory(void)
+{
+	struct rlimit none = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+
+	(void)setrlimit(RLIMIT_MEMLOCK, &none); /* else the keeper sees what it gets */
+}
+
 uint64_t privileges_raise_fds(void)
 {
 	struct rlimit limit;

@@ -21,5 +21,9 @@ bool privileges_hide(void);
  * False: it has ended already. Changing user undoes it. */
 bool privileges_end_with(pid_t parent);
 
+/* privileges_lock_memory lets the process keep memory from being swapped out, as much as it wants,
+ * where it may still decide that: as root. */
+void privileges_lock_memory(void);
+
 /* privileges_raise_fds raises the limit of descriptors as far as it goes and returns it. */
 uint64_t privileges_raise_fds(void);

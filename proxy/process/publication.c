@@ -43,11 +43,14 @@ fail:
 
 bool publication_seal(struct publication *p, const char **why)
 {
+	/* Those that only a keeper gets are wiped in the end; nobody else could write them. */
+	int keys = PUBLICATION_SEALS & ~(p->plan->key_isolation != 0 ? F_SEAL_WRITE : 0);
+
 	(void)munmap(p->plan, p->size);
 	p->plan = NULL;
 	*why = "the snapshot cannot be sealed";
 	if (fcntl(p->snapshot->fd, F_ADD_SEALS, PUBLICATION_SEALS) != 0 ||
-	    fcntl(p->keys->fd, F_ADD_SEALS, PUBLICATION_SEALS) != 0)
+	    fcntl(p->keys->fd, F_ADD_SEALS, keys) != 0)
 		return false;
 	*why = "the snapshot cannot be mapped";
 	if ((p->plan = publication_map(p->snapshot->fd, p->size, PROT_READ)) == NULL)

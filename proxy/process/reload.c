@@ -268,7 +268,9 @@ static bool reload_prepare(struct supervisor *s, struct publication *p, struct l
 		goto fail;
 	}
 	p->plan->generation = generation;
-	if (publication_seal(p, &wrong))
+	wrong = "no memory for the keys";
+	if (publication_seal(p, &wrong) &&
+	    (!p->plan->key_isolation || key_loads_add(&s->key_loads, generation, p->keys)))
 		return true;
 	reload_say(s, CONF_LOG_ERROR, wrong);
 	reload_abandon_slots(s, generation);
@@ -304,7 +306,7 @@ static void reload_commit(struct supervisor *s, struct publication *p, struct lo
 	publication_fini(&s->now);
 	s->now = *p;
 	s->generation++;
-	s->reload.state = RELOAD_PUBLISHING;
+	s->reload.state = first || !s->isolated ? RELOAD_PUBLISHING : RELOAD_KEYS;
 	if (first && !supervisor_begin(s))
 		return;
 	reload_publish_numbers(s);
@@ -312,8 +314,20 @@ static void reload_commit(struct supervisor *s, struct publication *p, struct lo
 		children_start(s);
 	} else {
 		child_send_logs(&s->steward);
-		children_publish(s);
+		if (s->isolated)
+			child_send_keys(&s->keeper);
+		else
+			children_publish(s);
 	}
+	reload_progress(s);
+}
+
+void reload_keys_adopted(struct supervisor *s)
+{
+	if (s->reload.state != RELOAD_KEYS || s->keeper.adopted != s->generation)
+		return;
+	s->reload.state = RELOAD_PUBLISHING;
+	children_publish(s);
 	reload_progress(s);
 }
 

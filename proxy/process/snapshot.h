@@ -1,6 +1,7 @@
 /* snapshot: everything that a configuration means, made by a loader, immutable, in sealed memory
  * that every process maps: the plan (sockets, slots, addresses), the canonical configuration,
- * the certificate index. Private keys travel in a memory of their own, to workers only. */
+ * the certificate index. Private keys travel in a memory of their own, to the keeper; to workers
+ * where there is none. */
 #pragma once
 
 #include <stdbool.h>
@@ -67,6 +68,7 @@ struct plan {
 	uint32_t log_level;
 	char log_error[4096], log_access[4096]; /* paths, "stderr", "stdout" or "" */
 	uint8_t admin_on, admin_default;
+	uint8_t key_isolation;
 	struct sockaddr_storage admin; /* where admin_on */
 	uint32_t admin_len;
 	char admin_text[SNAPSHOT_TEXT];

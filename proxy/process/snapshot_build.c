@@ -195,6 +195,7 @@ static void build_settings(struct plan *p, const struct snapshot_source *s)
 	(void)plan_copy(p->log_error, sizeof(p->log_error), c->log.error);
 	if (c->log.access != NULL)
 		(void)plan_copy(p->log_access, sizeof(p->log_access), c->log.access);
+	p->key_isolation = c->key_isolation;
 	p->admin_on = s->admin_on;
 	p->admin_default = s->admin_default;
 	if (s->admin_on) {

@@ -1,6 +1,6 @@
 /* supervision: what the supervisor's parts share: its state, and the calls between them. Private
- * to supervisor.c (stages and signals), reload.c, child.c (one process), children.c (all of them)
- * and cover.c (who accepts for the dead). One thread. */
+ * to supervisor.c (stages and signals), reload.c, child.c (one process), child_keeper.c (what only
+ * the keeper has), children.c (all of them) and cover.c (who accepts for the dead). One thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,6 +10,7 @@
 
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
+#include "proxy/process/key_loads.h"
 #include "proxy/process/listen.h"
 #include "proxy/process/logs.h"
 #include "proxy/process/outbox.h"
@@ -38,10 +39,11 @@ enum stage {
 	STAGE_ENDED
 };
 
-/* A worker, or the steward. */
+enum child_kind { CHILD_WORKER, CHILD_STEWARD, CHILD_KEEPER };
+
 struct child {
 	struct supervisor *supervisor;
-	bool is_steward;
+	enum child_kind kind;
 	unsigned number;
 	pid_t pid; /* 0: there is none */
 	int fd;	   /* its channel; -1: closed */
@@ -60,7 +62,12 @@ struct child {
 	int cover;			  /* a worker: the sibling that accepts for it; -1: none */
 };
 
-enum reload_state { RELOAD_IDLE, RELOAD_LOADING, RELOAD_PUBLISHING };
+enum reload_state {
+	RELOAD_IDLE,
+	RELOAD_LOADING,
+	RELOAD_KEYS, /* the keeper is to have them first */
+	RELOAD_PUBLISHING
+};
 
 /* Configurations at work: the numbers of the log line. */
 struct reload_counts {
@@ -111,6 +118,10 @@ struct supervisor {
 	struct child *workers;
 	unsigned num_workers;
 	struct child steward;
+	struct child keeper; /* where `isolated` */
+	bool isolated;	     /* workers hold no keys */
+	bool not_locked;     /* that has been said */
+	struct key_loads key_loads;
 };
 
 /* supervision_now returns the monotonic time in nanoseconds. */
@@ -137,7 +148,7 @@ void supervisor_serving(struct supervisor *s);
 /* ---- child.c */
 
 /* child_init makes a child in place, not started. False: out of memory. */
-bool child_init(struct child *c, struct supervisor *s, bool is_steward, unsigned number);
+bool child_init(struct child *c, struct supervisor *s, enum child_kind kind, unsigned number);
 
 /* child_fini frees it; its process, if any, is killed. Zero bytes are fine. */
 void child_fini(struct child *c);
@@ -166,15 +177,34 @@ void child_kill(struct child *c);
  * wants that. */
 void child_ended(struct child *c, int status);
 
-/* child_title writes what it is called: "worker 0", "steward". */
+/* child_title writes what it is called: "worker 0", "steward", "keeper". */
 const char *child_title(const struct child *c, char title[32]);
 
 /* child_serving tells whether a worker accepts connections, as far as can be seen. */
 bool child_serving(const struct child *c);
 
+/* ---- child_keeper.c */
+
+/* child_join_keeper gives a worker and the keeper fresh memory to speak through. */
+void child_join_keeper(struct child *worker);
+
+/* child_send_keys passes the newest keys to the keeper, which has SUPERVISION_ANSWER_NS to adopt
+ * them. */
+void child_send_keys(struct child *keeper);
+
+/* child_send_all_keys passes all to one that has just started, and joins it with every worker. */
+void child_send_all_keys(struct child *keeper);
+
+/* child_drop_keys forgets those of generations below `below`. */
+void child_drop_keys(struct child *keeper, uint32_t below);
+
+/* child_keeper_said takes a message that only a keeper sends. False: it makes no sense. */
+bool child_keeper_said(struct child *keeper, const struct channel_message *m);
+
 /* ---- children.c */
 
-/* children_init makes the board's number of workers and the steward. False: out of memory. */
+/* children_init makes the board's number of workers, the steward and the keeper. False: out of
+ * memory. */
 bool children_init(struct supervisor *s);
 
 /* children_start starts them all. */
@@ -192,7 +222,7 @@ void children_send(struct supervisor *s, const struct channel_message *m);
 /* children_send_new_sockets passes what was bound for a load to every worker. */
 void children_send_new_sockets(struct supervisor *s);
 
-/* children_publish passes the publication to all. */
+/* children_publish passes the publication to all that do not have it. */
 void children_publish(struct supervisor *s);
 
 /* children_kill ends every worker at once. */
@@ -242,6 +272,9 @@ void reload_stop(struct supervisor *s);
 
 /* reload_progress ends a load that waited for workers to adopt it, once they have. */
 void reload_progress(struct supervisor *s);
+
+/* reload_keys_adopted goes on with a load that waited for the keeper. */
+void reload_keys_adopted(struct supervisor *s);
 
 /* reload_loader_ended takes note of the loader's end, as waitpid told it. */
 void reload_loader_ended(struct supervisor *s, int status);

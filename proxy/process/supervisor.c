@@ -83,6 +83,10 @@ bool supervisor_begin(struct supervisor *s)
 void supervisor_serving(struct supervisor *s)
 {
 	s->served = true;
+	if (!s->isolated && s->now.plan->num_certificates > 0)
+		logs_say(&s->logs, CONF_LOG_WARNING,
+			 "key_isolation is off: the processes that face the network hold the "
+			 "private keys");
 	logs_say(&s->logs, CONF_LOG_INFO,
 		 "serving: generation %u, %u listeners, %u pools, %u workers", s->generation,
 		 s->now.plan->num_listeners, s->now.plan->num_pools, s->num_workers);
@@ -101,6 +105,9 @@ static void supervisor_end_steward(struct supervisor *s, int64_t within_ns)
 	struct channel_message m = { .type = CHANNEL_DRAIN, .ns = within_ns };
 
 	s->stage = STAGE_ENDING;
+	if (s->keeper.restart != NULL)
+		(void)evtimer_del(s->keeper.restart);
+	child_kill(&s->keeper); /* nobody is left to sign for */
 	if (s->steward.restart != NULL)
 		(void)evtimer_del(s->steward.restart);
 	if (s->steward.pid == 0) {
@@ -315,6 +322,7 @@ static bool supervisor_init(struct supervisor *s, const struct supervisor_option
 				  .ready_fd = options->ready_fd,
 				  .is_root = geteuid() == 0 };
 	s->reload.fd = -1;
+	key_loads_init(&s->key_loads);
 	sockets_init(&s->sockets, 1);
 	s->max_fds = privileges_raise_fds();
 	/* It holds ticket keys. */
@@ -354,6 +362,7 @@ static void supervisor_fini(struct supervisor *s)
 {
 	reload_fini(s);
 	children_fini(s);
+	key_loads_fini(&s->key_loads);
 	sockets_fini(&s->sockets);
 	listen_unlink(&s->admin_file);
 	handle_unref(s->admin);

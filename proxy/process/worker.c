@@ -5,9 +5,12 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "certs/keeper_area.h"
 #include "certs/keys.h"
 #include "certs/tickets.h"
 #include "conf/must.h"
@@ -20,7 +23,7 @@
 #include "proxy/process/role.h"
 #include "proxy/process/snapshot.h"
 
-enum { MESSAGES_PER_TURN = 32 };
+enum { MESSAGES_PER_TURN = 32, ANSWERS_AT_ONCE = 16, KEEPER_FDS = 4 };
 #define SIGN_NS_PER_TURN INT64_C(1000000)
 #define ORPHAN_DRAIN_NS INT64_C(25000000000) /* without a supervisor, and no configuration yet */
 
@@ -28,6 +31,10 @@ struct worker {
 	struct traffic traffic;
 	struct board *board;
 	struct keys *keys;
+	struct keeper_area *keeper; /* NULL: this process signs */
+	struct event *answered;	    /* the keeper has */
+	int asked_fd;		    /* wakes the keeper */
+	int alive_fd;		    /* closed when this process ends, which tells the keeper */
 	struct tickets *tickets;
 	struct sites sites;
 	struct event *channel;
@@ -48,6 +55,12 @@ static void tell(struct worker *w, struct channel_message *m)
 			      "cannot answer the supervisor: %s", strerror(errno));
 }
 
+static void drop_fds(const int *fds, size_t num_fds)
+{
+	for (size_t i = 0; i < num_fds; i++)
+		(void)close(fds[i]);
+}
+
 /* ---- signing, between the classes of a turn ---- */
 
 static void sign(void *arg)
@@ -56,15 +69,74 @@ static void sign(void *arg)
 	int64_t until = loop_clock_ns() + SIGN_NS_PER_TURN;
 
 	do
-		keys_run(w->keys, 1);
-	while (keys_waiting(w->keys) > 0 && loop_clock_ns() < until);
+		keys_run(w->keys, w->keeper == NULL ? 1 : ANSWERS_AT_ONCE);
+	while (keys_ready(w->keys) && loop_clock_ns() < until);
 }
 
 static size_t sign_waiting(const void *arg)
 {
 	const struct worker *w = arg;
 
-	return keys_waiting(w->keys);
+	return keys_ready(w->keys) ? keys_waiting(w->keys) : 0;
+}
+
+/* ---- the keeper */
+
+static void wake_keeper(void *arg)
+{
+	const struct worker *w = arg;
+
+	/* It counts up to 2^64: it is never full. */
+	(void)eventfd_write(w->asked_fd, 1);
+}
+
+/* Answers are looked for in each turn: this makes that there is one. */
+static void answers_came(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+static void leave_keeper(struct worker *w)
+{
+	if (w->answered != NULL) {
+		(void)close(event_get_fd(w->answered));
+		event_free(w->answered);
+	}
+	w->answered = NULL;
+	if (w->asked_fd >= 0)
+		(void)close(w->asked_fd);
+	if (w->alive_fd >= 0)
+		(void)close(w->alive_fd);
+	w->asked_fd = w->alive_fd = -1;
+	if (w->keeper != NULL)
+		(void)munmap(w->keeper, keeper_area_size());
+	w->keeper = NULL;
+}
+
+/* A keeper, or one that was started after it: asks it for all that the last one owes. False: there
+ * is no way to speak to it. */
+static bool join_keeper(struct worker *w, const int fds[KEEPER_FDS])
+{
+	struct keeper_area *area;
+
+	area = mmap(NULL, keeper_area_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+	(void)close(fds[0]);
+	if (area == MAP_FAILED) {
+		drop_fds(fds + 1, KEEPER_FDS - 1);
+		return false;
+	}
+	keys_use_keeper(w->keys, area, wake_keeper, w);
+	leave_keeper(w);
+	w->keeper = area;
+	w->asked_fd = fds[1];
+	w->alive_fd = fds[3];
+	w->answered = event_new(w->traffic.loop->base, fds[2], EV_READ | EV_PERSIST | EV_ET,
+				answers_came, w);
+	if (w->answered == NULL)
+		(void)close(fds[2]);
+	return w->answered != NULL && event_add(w->answered, NULL) == 0;
 }
 
 /* ---- the end ---- */
@@ -222,12 +294,6 @@ static bool take_start(struct worker *w, const struct channel_message *m, const 
 	return true;
 }
 
-static void drop_fds(const int *fds, size_t num_fds)
-{
-	for (size_t i = 0; i < num_fds; i++)
-		(void)close(fds[i]);
-}
-
 /* False: the supervisor does not speak our language; nothing good can come of going on. */
 static bool take(struct worker *w, struct channel_message *m, int *fds, size_t num_fds)
 {
@@ -250,6 +316,12 @@ static bool take(struct worker *w, struct channel_message *m, int *fds, size_t n
 	case CHANNEL_SOCKET_DROP:
 		listener_drop(&w->traffic, m->owner);
 		return true;
+	case CHANNEL_KEEPER:
+		if (num_fds != KEEPER_FDS) {
+			drop_fds(fds, num_fds);
+			return false;
+		}
+		return join_keeper(w, fds);
 	case CHANNEL_TICKETS:
 		if (m->num_keys == 0 || m->num_keys > TICKETS_KEYS)
 			return false;
@@ -306,6 +378,7 @@ static bool begin(struct worker *w)
 {
 	struct traffic *t = &w->traffic;
 
+	w->asked_fd = w->alive_fd = -1;
 	TAILQ_INIT(&t->clients);
 	TAILQ_INIT(&t->listeners);
 	TAILQ_INIT(&w->sites.list);
@@ -343,6 +416,7 @@ static void end(struct worker *w)
 	upstreams_free(t->upstreams);
 	tickets_free(w->tickets);
 	keys_free(w->keys);
+	leave_keeper(w);
 	if (w->channel != NULL)
 		event_free(w->channel);
 	loop_free(t->loop);

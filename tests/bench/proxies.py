@@ -80,7 +80,7 @@ class Proxy:
 class Sallyport(Proxy):
     name, title, file, peer = "sallyport", "Sallyport", "sallyport.json", False
     version_flags, version_pattern = ["version"], r"(?s)\s*(.*\S)"
-    access_log, mode, of_pool = False, "tcp", {}
+    access_log, mode, of_pool, isolation = False, "tcp", {}, True
 
     def command(self, config):
         return [self.program, "run", "-c", config]
@@ -95,6 +95,7 @@ class Sallyport(Proxy):
             "pools": {"backend": {"servers": [f"127.0.0.1:{self.bench.backend_port}"],
                                   **self.of_pool}},
             "workers": 1,
+            "key_isolation": self.isolation,
             "log": {"access": {"path": str(self.folder / "access.log")} if self.access_log
                     else False},
             "admin": {"address": f"unix:{self.folder}/admin.sock"},
@@ -103,6 +104,10 @@ class Sallyport(Proxy):
 
 class SallyportLogging(Sallyport):
     name, title, access_log = "sallyport-log", "Sallyport, access log on", True
+
+
+class SallyportOneProcess(Sallyport):
+    name, title, isolation = "sallyport-joined", "Sallyport, key_isolation off", False
 
 
 class Nginx(Proxy):
@@ -191,7 +196,7 @@ class Hitch(Proxy):
 
 
 TCP = {kind.name: kind for kind in
-       (Sallyport, Nginx, HAProxy, Hitch, SallyportLogging, NginxPlain)}
+       (Sallyport, Nginx, HAProxy, Hitch, SallyportLogging, SallyportOneProcess, NginxPlain)}
 _PROGRAMS = {"nginx-plain": "nginx"}
 
 

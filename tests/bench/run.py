@@ -9,8 +9,9 @@ version, cipher, group and that each ticket was taken.
 
 --mode tcp: beside nginx's stream module, HAProxy and hitch. A unit is a connection: handshake, one
 small request and its response, close_notify and close; or a GB (10^9 bytes) of bodies of 64 MiB,
-four at a time. Logs are off but where the column says otherwise. The last column is the price of
-the sockets alone: nginx relaying without TLS.
+four at a time. Logs are off but where the column says otherwise. What it costs that keys are in a
+process of their own is the difference to the column without; the last one is the price of the
+sockets alone: nginx relaying without TLS.
 
 --mode http: beside nginx, HAProxy and nghttpx, all with kept connections to the backend and an
 access log in a file. A unit is a request over connections that are kept, 32 at a time; a GB of

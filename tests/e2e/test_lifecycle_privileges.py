@@ -1,4 +1,4 @@
-"""What each process may do, and where private keys are: with the workers, nowhere else."""
+"""What each process may do, and where private keys are: with the keeper, nowhere else."""
 
 import grp
 import os
@@ -6,11 +6,13 @@ import pathlib
 import pwd
 import re
 import shutil
+import ssl
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from support.tlsclient import served_serial
+from support.tlsclient import context, served_serial
+from support.tools import Loading
 from support.wait import SANITIZED, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into the others")
@@ -51,9 +53,9 @@ def assert_unprivileged(pid, uid, gid):
     assert said["NoNewPrivs"] == "1"
 
 
-def test_workers_and_steward_have_no_privileges(instance):
+def test_no_role_has_privileges(instance):
     user = identity()
-    for pid in (*instance.workers(), instance.steward()):
+    for pid in (*instance.workers(), instance.steward(), instance.keeper()):
         assert_unprivileged(pid, user.pw_uid, user.pw_gid)
         if not SANITIZED:  # LeakSanitizer needs it
             # Files in /proc of a process that cannot be dumped belong to root.
@@ -151,7 +153,7 @@ def keyed(sallyport, web, authority):
     made = sallyport([web().address], tls=[leaf.pem for leaf in leaves], workers=2)
     assert made.reload() == "done"
     served_serial(made.port)
-    wait_until(lambda: len(made.pids()) == 4, "the loader to end")
+    wait_until(lambda: len(made.pids()) == 5, "the loader to end")
     return made, [s for leaf in leaves for s in secrets_of(leaf.pem)]
 
 
@@ -202,24 +204,35 @@ def memory_has(pid, needles):
 
 
 @pytest.mark.skipif(SANITIZED, reason="its memory is too large to be looked through")
-def test_no_key_is_in_the_memory_of_supervisor_and_steward(keyed):
+def test_no_key_is_in_the_memory_of_any_but_the_keeper(keyed):
     instance, secrets = keyed
     try:
         open(f"/proc/{instance.pid}/mem", "rb").close()
     except OSError:
         pytest.skip("this machine does not let root look into processes")
     assert "/memfd:keys" not in pathlib.Path(f"/proc/{instance.pid}/maps").read_text()
-    for pid in (instance.pid, instance.steward()):
-        assert not memory_has(pid, secrets)
-    # The workers do have them: the search finds what is there.
-    assert memory_has(instance.workers()[0], secrets)
+    # It has them: the search finds what is there.
+    assert memory_has(instance.keeper(), secrets) == set(secrets)
+    rsa = context()
+    rsa.maximum_version = ssl.TLSVersion.TLSv1_2
+    rsa.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    served_serial(instance.port, ctx=rsa)
+    load = Loading(f"https://127.0.0.1:{instance.port}/hello", clients=8, seconds=2)
+    for _ in range(3):
+        for pid in (instance.pid, instance.steward(), *instance.workers()):
+            assert not memory_has(pid, secrets)
+    assert load.finish().errored == 0
 
 
-def test_memories_are_sealed(keyed):
-    """Nobody can change a snapshot, not even root through /proc."""
-    instance, _ = keyed
+@pytest.mark.parametrize("isolation", [True, False])
+def test_memories_are_sealed(sallyport, web, authority, isolation):
+    """Nobody can change a snapshot, not even root through /proc; nor keys, but where they are to
+    be wiped."""
+    instance = sallyport([web().address], tls=[authority.leaf("a.example").pem],
+                         key_isolation=isolation)
+    sealed = r"/memfd:snapshot" if isolation else r"/memfd:(snapshot|keys)"
     for fd, target in links(instance.pid).items():
-        if re.match(r"/memfd:(snapshot|keys)", target):
+        if re.match(sealed, target):
             with pytest.raises(OSError), open(f"/proc/{instance.pid}/fd/{fd}", "r+b") as f:
                 f.write(b"x")
                 f.flush()
@@ -250,7 +263,7 @@ def test_an_unknown_user_is_refused(sallyport, web, authority):
 
 
 def test_no_role_has_a_terminal_or_its_input(instance):
-    for pid in [*instance.workers(), instance.steward()]:
+    for pid in [*instance.workers(), instance.steward(), instance.keeper()]:
         with open(f"/proc/{pid}/stat", encoding="ascii") as f:
             fields = f.read().rpartition(")")[2].split()
         assert int(fields[3]) == pid, "a session of its own"

@@ -190,7 +190,7 @@ def test_the_others_end_with_a_killed_supervisor(door, sallyport):
     instance = door(workers=2, drain_timeout="2s")
     port, config = instance.port, copy.deepcopy(instance.config)
     pids = processes.descendants(instance.pid)
-    assert len(pids) == 3
+    assert len(pids) == 4
     with tlsclient.connect(port) as tls:
         ask(tls)
         instance.process.kill()

@@ -146,12 +146,12 @@ def test_reloads_leak_no_descriptors_and_no_memory(changing):
 
     if os.geteuid() != 0:
         pytest.skip("only root sees another user's descriptors")
-    wait_until(lambda: len(instance.pids()) == 4, "the loader to end")
+    wait_until(lambda: len(instance.pids()) == 5, "the loader to end")
     settled["fds"], settled["memory"] = look(), instance.memory()
     for _ in range(20 if SANITIZED else 40):
         change()
     fetch(instance.door)
-    wait_until(lambda: len(instance.pids()) == 4, "the loader to end")
+    wait_until(lambda: len(instance.pids()) == 5, "the loader to end")
     wait_until(lambda: look() <= settled["fds"] + 4, f"descriptors: {look()}, before {settled}")
     if not SANITIZED:  # which keeps what was freed
         assert instance.memory() < settled["memory"] + (4 << 20)

@@ -29,7 +29,7 @@ def test_after_chaos_all_is_well(sallyport, web, authority):
     extras = itertools.cycle([free_port() for _ in range(3)])
 
     def kill_someone():
-        victims = [*instance.workers(), instance.steward()]
+        victims = [*instance.workers(), instance.steward(), instance.keeper()]
         pid = chance.choice([v for v in victims if v is not None] or [None])
         if pid is not None:
             processes.kill(pid)
@@ -68,7 +68,8 @@ def test_after_chaos_all_is_well(sallyport, web, authority):
 
     instance.configure(plain)
     wait_until(lambda: instance.get_or_none("/readyz") == 200, "the admin endpoint", PATIENCE * 2)
-    wait_until(lambda: len(instance.workers()) == 3 and instance.steward(), "all processes",
+    wait_until(lambda: len(instance.workers()) == 3 and instance.steward() and instance.keeper(),
+               "all processes",
                PATIENCE * 2)
     assert instance.pid == supervisor and instance.process.poll() is None
     # One that was asked for during the last load may still follow it.
@@ -78,4 +79,4 @@ def test_after_chaos_all_is_well(sallyport, web, authority):
     assert (load.failed, load.errored) == (0, 0), load.output
     instance.wait_metric(0, "connections_active")
     instance.wait_metric(0, "server_connections_active")
-    wait_until(lambda: len(instance.pids()) == 5, "no process more or less")
+    wait_until(lambda: len(instance.pids()) == 6, "no process more or less")

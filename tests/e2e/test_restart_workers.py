@@ -198,7 +198,7 @@ def test_so_many_workers_as_configured(sallyport, web, authority, workers):
     instance = sallyport([web().address], tls=[authority.leaf("a.example").pem], workers=workers)
     assert len(instance.workers()) == workers
     assert instance.steward() is not None
-    wait_until(lambda: len(instance.pids()) == workers + 2, "supervisor and the others, no more")
+    wait_until(lambda: len(instance.pids()) == workers + 3, "supervisor and the others, no more")
     for _ in range(10):
         fetch(instance.port)
     instance.wait_metric(workers, "workers")

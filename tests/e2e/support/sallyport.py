@@ -303,6 +303,11 @@ class Sallyport:
         found = self._of_role("steward")
         return found[0] if found else None
 
+    def keeper(self):
+        """Pid of the keeper, or None."""
+        found = self._of_role("keeper")
+        return found[0] if found else None
+
     def pids(self):
         """Pids of all its processes."""
         return [self.pid, *processes.descendants(self.pid)]

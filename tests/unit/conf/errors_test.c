@@ -31,7 +31,6 @@ Test(errors, unknown_keys_come_with_the_nearest)
 Test(errors, keys_of_later_issues_are_unknown)
 {
 	given_refused(TOP("\"watch\":true"), "/watch", "unknown key");
-	given_refused(TOP("\"key_isolation\":true"), "/key_isolation", "unknown key");
 	given_refused(TOP("\"log\":{\"access\":{\"sample\":1}}"), "/log/access/sample",
 		      "unknown key");
 	given_refused(LISTENER("\"tls\":{\"certificates\":[\"a\"],\"early_data\":true}"),

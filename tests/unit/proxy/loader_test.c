@@ -64,7 +64,8 @@ static void write_file(const char *text)
 #define TLS "\"tls\":{\"certificates\":[{\"certificate\":\"a.crt\",\"key\":\"a.key\"}]}"
 #define ONE(extra)                                                                                 \
 	"{\"listeners\":[{\"name\":\"l\",\"address\":\"127.0.0.1:8443\",\"pool\":\"p\"," TLS "}]," \
-	"\"pools\":{\"p\":{\"servers\":[\"127.0.0.1:1\"]}},\"admin\":false" extra "}"
+	"\"pools\":{\"p\":{\"servers\":[\"127.0.0.1:1\"]}},\"admin\":false,"                       \
+	"\"key_isolation\":false" extra "}"
 
 static bool load(const char *text, const struct conf *previous, struct loaded *out)
 {
@@ -83,7 +84,7 @@ static struct snapshot *open_loaded(const struct loaded *made)
 
 	cr_assert(publication_take(&p, made->snapshot_fd, made->keys_fd, &wrong), "%s", wrong);
 	cr_assert(publication_seal(&p, &wrong), "%s", wrong);
-	s = snapshot_open(dup(p.snapshot->fd), dup(p.keys->fd), &why);
+	s = snapshot_open(dup(p.snapshot->fd), p.plan->key_isolation ? -1 : dup(p.keys->fd), &why);
 	publication_fini(&p);
 	cr_assert_not_null(s);
 	return s;
@@ -213,6 +214,7 @@ Test(loader, a_name_that_does_not_resolve_is_a_warning)
 	expect_problem("/pools/p/servers/0", "x.invalid");
 	expect_problem("/pools/p", "none of its servers");
 	s = open_loaded(&made);
+	cr_assert(s->plan->key_isolation && s->keys == NULL);
 	cr_assert_eq(snapshot_server(s, 0)->num_addresses, 0);
 	cr_assert_str_eq(snapshot_server(s, 0)->host, "x.invalid");
 	snapshot_unref(s);

@@ -28,9 +28,13 @@ static bool is_pkcs1(uint16_t algorithm)
 /* Then the hash of the handshake, of the cipher suite's function. */
 static bool is_certificate_verify(const uint8_t *p, size_t n)
 {
-	enum { HEAD = PADDING + sizeof(verify_context), SHA256 = 32, SHA384 = 48 };
+	enum {
+		HEAD = PADDING + sizeof(verify_context),
+		AFTER_SHA256 = HEAD + 32,
+		AFTER_SHA384 = HEAD + 48
+	};
 
-	if (n != HEAD + SHA256 && n != HEAD + SHA384)
+	if (n != AFTER_SHA256 && n != AFTER_SHA384)
 		return false;
 	for (size_t i = 0; i < PADDING; i++) {
 		if (p[i] != ' ')

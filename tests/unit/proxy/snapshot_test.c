@@ -438,6 +438,20 @@ static int build_keys(void)
 	return keys;
 }
 
+Test(snapshot, keys_for_a_keeper_can_be_wiped_and_are_no_workers)
+{
+	struct publication p;
+	const char *why;
+	char byte = 0;
+
+	cr_assert(publication_take(&p, build(), build_keys(), &why), "%s", why);
+	cr_assert(publication_seal(&p, &why), "%s", why);
+	cr_assert_eq(pwrite(p.keys->fd, &byte, 1, 0), 1);
+	cr_assert_neq(ftruncate(p.keys->fd, 1), 0);
+	cr_assert_null(snapshot_open(dup(p.snapshot->fd), dup(p.keys->fd), &made.why));
+	publication_fini(&p);
+}
+
 Test(snapshot, a_publication_is_filled_in_and_sealed)
 {
 	struct publication p;
@@ -446,6 +460,8 @@ Test(snapshot, a_publication_is_filled_in_and_sealed)
 	char byte = 0;
 
 	cr_assert(publication_take(&p, build(), build_keys(), &why), "%s", why);
+	cr_assert(p.plan->key_isolation);
+	p.plan->key_isolation = 0;
 	p.plan->generation = 9;
 	plan_listeners(p.plan)[1].slot = 4;
 	cr_assert(publication_seal(&p, &why), "%s", why);

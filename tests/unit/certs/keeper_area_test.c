@@ -108,10 +108,8 @@ Test(keeper_area, counters_that_lie_make_nobody_read_beyond)
 
 	memset(area, 0xff, keeper_area_size());
 	for (int i = 0; i < 3 * KEEPER_SLOTS; i++) {
-		(void)keeper_asked(&keeper, &r);
-		(void)keeper_answered(&worker, &a);
-		cr_assert_leq(r.len, KEY_MESSAGE_MAX);
-		cr_assert_leq(a.len, KEYS_MAX_SIGNATURE);
+		cr_assert(!keeper_asked(&keeper, &r) || r.len <= KEY_MESSAGE_MAX);
+		cr_assert(!keeper_answered(&worker, &a) || a.len <= KEYS_MAX_SIGNATURE);
 	}
 	cr_assert_not(keeper_has_request(&keeper), "that many do not fit");
 }

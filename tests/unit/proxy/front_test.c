@@ -189,7 +189,7 @@ Test(front, one_of_a_listener_that_is_gone_has_its_time)
 	scene_init(&s, usual, 0, false);
 	ask(&s, &client, &server);
 	scene_use(&s, other, 7);
-	clients_retire(&s.w.traffic, 30000000);
+	clients_retire(&s.w.traffic, 300000000);
 	rig_rest(&s.rig, 5);
 	cr_assert_eq(s.w.traffic.num_clients, 1u);
 	cr_assert_not(scene_until_ended(&s, &client), "a reset");

@@ -246,6 +246,7 @@ struct conf {
 	const char *user; /* NULL: "sallyport" if there is one, else "nobody" */
 	const char *group;
 	bool key_isolation;
+	enum conf_sandbox { CONF_SANDBOX_ON, CONF_SANDBOX_REQUIRED, CONF_SANDBOX_OFF } sandbox;
 	int64_t drain_timeout_ns;
 	struct {
 		uint64_t connections;		  /* 0: from the descriptor limit */

@@ -15,6 +15,13 @@ static const struct key_choice level_choices[] = {
 	{ "debug", CONF_LOG_DEBUG },
 	{ NULL, 0 },
 };
+static const struct key_choice sandbox_choices[] = {
+	{ "on", CONF_SANDBOX_ON },
+	{ "required", CONF_SANDBOX_REQUIRED },
+	{ "off", CONF_SANDBOX_OFF },
+	{ NULL, 0 },
+};
+
 static const struct key_choice format_choices[] = {
 	{ "json", CONF_LOG_JSON },
 	{ "combined", CONF_LOG_COMBINED },
@@ -152,6 +159,14 @@ static const struct key root_keys[] = {
 	  .fallback = "true",
 	  .at = FIELD(conf, key_isolation),
 	  .help = "Private keys live in a process of their own, not in workers" },
+	{ .name = "sandbox",
+	  .type = KEY_CHOICE,
+	  .at_start = true,
+	  .choices = sandbox_choices,
+	  .fallback = "\"on\"",
+	  .at = FIELD(conf, sandbox),
+	  .help = "Whether landlock and seccomp confine the processes; `required`: do not start "
+		  "without" },
 	{ .name = "drain_timeout",
 	  .type = KEY_DURATION,
 	  .fallback = "\"25s\"",

@@ -45,13 +45,14 @@ static bool main_id(const char *text, uint32_t *id)
 }
 
 /* Gives up what a role does not need before it reads anything but its channel. `argv` holds user
- * and group, empty where they are to stay. */
-static int role_unprivileged(int argc, char **argv, int (*run)(void))
+ * and group, empty where they are to stay, and whether there is to be a sandbox. */
+static int role_unprivileged(int argc, char **argv, int (*run)(bool sandboxed))
 {
 	uint32_t uid, gid;
 
-	if (argc != 2)
+	if (argc != 3)
 		return CLI_START;
+	privileges_bound(false);
 	if (argv[0][0] != '\0' &&
 	    (!main_id(argv[0], &uid) || !main_id(argv[1], &gid) || !privileges_drop(uid, gid))) {
 		(void)fprintf(stderr, "sallyport: cannot become user %s, group %s: %s\n", argv[0],
@@ -63,7 +64,7 @@ static int role_unprivileged(int argc, char **argv, int (*run)(void))
 			      strerror(errno));
 		return CLI_START;
 	}
-	return run();
+	return run(strcmp(argv[2], ROLE_SANDBOXED) == 0);
 }
 
 static int role_worker(int argc, char **argv)
@@ -82,9 +83,15 @@ static int role_keeper(int argc, char **argv)
 	return role_unprivileged(argc, argv, keeper_main);
 }
 
+static int role_demo(bool sandboxed)
+{
+	(void)sandboxed; /* it plays an application, which would not be either */
+	return backend_main();
+}
+
 static int role_backend(int argc, char **argv)
 {
-	return role_unprivileged(argc, argv, backend_main);
+	return role_unprivileged(argc, argv, role_demo);
 }
 
 /* It reads files that only root may, so it stays what it is; for one load. */

@@ -20,7 +20,7 @@ esac
 packages=(
 	# to build
 	gcc libc6-dev clang cmake ninja-build pkg-config binutils
-	android-libboringssl-dev libjansson-dev libevent-dev libnghttp2-dev
+	android-libboringssl-dev libjansson-dev libevent-dev libnghttp2-dev libseccomp-dev
 	# to test
 	libcriterion-dev clang-format clang-tidy libclang-rt-dev
 	python3 python3-pytest python3-pytest-rerunfailures python3-pytest-xdist

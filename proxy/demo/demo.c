@@ -120,7 +120,7 @@ static int demo_listen(struct demo *d)
 static bool demo_backend(struct demo *d)
 {
 	const char *id = geteuid() == 0 ? DEMO_NOBODY : "";
-	const char *argv[] = { "sallyport: demo backend", "@demo-backend", id, id, NULL };
+	const char *argv[] = { "sallyport: demo backend", "@demo-backend", id, id, "", NULL };
 	struct spawn_role role = { .argv = argv, .ends_with_us = true };
 	struct channel_message m = { .type = CHANNEL_SOCKET };
 	int exe = spawn_open(), fd = demo_listen(d);

@@ -440,8 +440,9 @@ struct logwriter *logwriter_new(const struct logwriter_ring *rings, size_t num,
 	if ((w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0 ||
 	    (w->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		goto fail;
-	/* Signals are the main thread's. */
+	/* Signals are the main thread's; but the one for a forbidden call comes to who makes it. */
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SIGSYS);
 	MUST(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
 	error = pthread_create(&w->thread, NULL, logwriter_run, w);
 	MUST(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);

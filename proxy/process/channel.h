@@ -28,14 +28,15 @@ enum channel_type {
 	CHANNEL_ADMIN,	     /* steward: listening socket; 1 descriptor */
 	CHANNEL_DRAIN,	     /* stop accepting, finish within `ns`, then exit 0 */
 	/* to the supervisor */
-	CHANNEL_READY,	  /* started, waits for a snapshot */
-	CHANNEL_ADOPTED,  /* generation is in use; of keys: flags CHANNEL_NOT_LOCKED */
-	CHANNEL_RELEASED, /* nothing below `generation` is in use any more */
-	CHANNEL_FAILED,	  /* generation could not be adopted: text */
-	CHANNEL_REFUSED,  /* keeper: worker `number` asked for what it does not sign; flags: 1 for
-			   * the last time */
-	CHANNEL_LOADED,	  /* loader: result; text; 0 or 2 descriptors: snapshot, keys */
-	CHANNEL_PROBLEM,  /* loader: one line for the log (level, text); before LOADED */
+	CHANNEL_READY,	   /* started, waits for a snapshot; flags: what protects it (sandbox.h) */
+	CHANNEL_VIOLATION, /* it ends: system call `number` is none that its sandbox allows */
+	CHANNEL_ADOPTED,   /* generation is in use; of keys: flags CHANNEL_NOT_LOCKED */
+	CHANNEL_RELEASED,  /* nothing below `generation` is in use any more */
+	CHANNEL_FAILED,	   /* generation could not be adopted: text */
+	CHANNEL_REFUSED,   /* keeper: worker `number` asked for what it does not sign; flags: 1 for
+			    * the last time */
+	CHANNEL_LOADED,	   /* loader: result; text; 0 or 2 descriptors: snapshot, keys */
+	CHANNEL_PROBLEM,   /* loader: one line for the log (level, text); before LOADED */
 };
 
 /* ADOPTED: the memory of the keys may be swapped out. */

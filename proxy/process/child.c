@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "conf/must.h"
+#include "proxy/process/role.h"
 #include "proxy/process/spawn.h"
 #include "proxy/process/supervision.h"
 
@@ -174,6 +175,10 @@ static bool child_take(struct child *c, const struct channel_message *m)
 		if (c->ready)
 			return false;
 		c->ready = true;
+		child_protected(c, m->flags);
+		return true;
+	case CHANNEL_VIOLATION:
+		child_violated(c, m->number);
 		return true;
 	case CHANNEL_ADOPTED:
 		if (m->generation <= c->adopted || m->generation > c->sent)
@@ -346,7 +351,8 @@ static bool child_spawn(struct child *c)
 	static const char *const roles[] = {
 		[CHILD_WORKER] = "@worker", [CHILD_STEWARD] = "@steward", [CHILD_KEEPER] = "@keeper"
 	};
-	const char *argv[] = { full, roles[c->kind], uid, gid, NULL };
+	const char *sandboxed = s->now.plan->sandbox != CONF_SANDBOX_OFF ? ROLE_SANDBOXED : "";
+	const char *argv[] = { full, roles[c->kind], uid, gid, sandboxed, NULL };
 	struct spawn_role role = { .argv = argv };
 
 	(void)snprintf(full, sizeof(full), "sallyport: %s", child_title(c, title));

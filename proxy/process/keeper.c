@@ -17,6 +17,7 @@
 #include "proxy/process/channel.h"
 #include "proxy/process/host.h"
 #include "proxy/process/role.h"
+#include "proxy/process/sandbox.h"
 #include "proxy/process/signers.h"
 
 enum { NICE = 5 };
@@ -169,10 +170,12 @@ static int listen_to_supervisor(struct keeper *k)
 	}
 }
 
-int keeper_main(void)
+int keeper_main(bool sandboxed)
 {
 	/* Threads end with the process, and use it until then: it is never freed. */
 	struct keeper *k = calloc(1, sizeof(*k));
+	struct channel_message ready = { .type = CHANNEL_READY, .flags = SANDBOX_PRIVILEGES };
+	uint32_t num_cpus = host_cpus(); /* by files: while there are any */
 	int code;
 
 	if (k == NULL || (k->store = key_store_new()) == NULL)
@@ -180,9 +183,14 @@ int keeper_main(void)
 	LIST_INIT(&k->loads);
 	/* Before the threads are made: each has a priority of its own. */
 	(void)setpriority(PRIO_PROCESS, 0, NICE);
-	if ((k->signers = signers_new(k->store, host_cpus(), refused, NULL)) == NULL)
+	if (sandboxed && (sandbox_possible() & SANDBOX_FILES) != 0)
+		ready.flags |= sandbox_files(SANDBOX_KEEPER);
+	if ((k->signers = signers_new(k->store, num_cpus, refused, NULL)) == NULL)
 		return 3;
-	tell(&(struct channel_message){ .type = CHANNEL_READY });
+	/* It makes no more threads. */
+	if (sandboxed && (sandbox_possible() & SANDBOX_CALLS) != 0)
+		ready.flags |= sandbox_calls(SANDBOX_KEEPER);
+	tell(&ready);
 	if ((code = listen_to_supervisor(k)) == 0)
 		signers_outlive(k->signers); /* workers finish what they have */
 	_exit(code);

@@ -57,6 +57,35 @@ bool privileges_lock(void)
 	       prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && privileges_hide();
 }
 
+/* Sockets below 1024; becoming somebody else, also without a way back; files, logs and the admin
+ * socket of other users; ending children that are others by now; more locked memory. */
+#define SUPERVISOR_NEEDS                                                                           \
+	(1u << CAP_NET_BIND_SERVICE | 1u << CAP_SETUID | 1u << CAP_SETGID | 1u << CAP_SETPCAP |    \
+	 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER | \
+	 1u << CAP_KILL | 1u << CAP_SYS_RESOURCE)
+
+void privileges_bound(bool supervisor)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct now[_LINUX_CAPABILITY_U32S_3] = { { 0, 0, 0 } };
+	uint32_t keep = supervisor ? SUPERVISOR_NEEDS : 0;
+
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
+		if (cap >= 32 || (keep >> cap & 1) == 0)
+			(void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
+	}
+	if (!supervisor || syscall(SYS_capget, &head, now) != 0)
+		return; /* the others give up all of it once they are who they are to be */
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+		uint32_t some = i == 0 ? keep : 0;
+
+		now[i].effective &= some;
+		now[i].permitted &= some;
+		now[i].inheritable = 0;
+	}
+	(void)syscall(SYS_capset, &head, now);
+}
+
 bool privileges_end_with(pid_t parent)
 {
 	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 && getppid() == parent;

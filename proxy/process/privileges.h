@@ -17,6 +17,11 @@ bool privileges_lock(void);
 /* privileges_hide keeps memory from dumps and debuggers, and no more. False with errno. */
 bool privileges_hide(void);
 
+/* privileges_bound lets neither this process nor any program that is run from here have
+ * capabilities again but, with `supervisor`, those that a supervisor needs as root. Where it may
+ * not decide that, it has none to give. */
+void privileges_bound(bool supervisor);
+
 /* privileges_end_with makes the kernel kill this process when its parent, which is `parent`, ends.
  * False: it has ended already. Changing user undoes it. */
 bool privileges_end_with(pid_t parent);

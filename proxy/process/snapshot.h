@@ -69,6 +69,7 @@ struct plan {
 	char log_error[4096], log_access[4096]; /* paths, "stderr", "stdout" or "" */
 	uint8_t admin_on, admin_default;
 	uint8_t key_isolation;
+	uint8_t sandbox;	       /* enum conf_sandbox */
 	struct sockaddr_storage admin; /* where admin_on */
 	uint32_t admin_len;
 	char admin_text[SNAPSHOT_TEXT];

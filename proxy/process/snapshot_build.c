@@ -196,6 +196,7 @@ static void build_settings(struct plan *p, const struct snapshot_source *s)
 	if (c->log.access != NULL)
 		(void)plan_copy(p->log_access, sizeof(p->log_access), c->log.access);
 	p->key_isolation = c->key_isolation;
+	p->sandbox = (uint8_t)c->sandbox;
 	p->admin_on = s->admin_on;
 	p->admin_default = s->admin_default;
 	if (s->admin_on) {

@@ -20,6 +20,7 @@
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
 #include "proxy/process/role.h"
+#include "proxy/process/sandbox.h"
 #include "proxy/process/snapshot.h"
 #include "version.h"
 
@@ -38,6 +39,7 @@ struct steward {
 	unsigned magic;
 	struct event_base *base;
 	struct event *channel;
+	uint32_t protection;  /* enum sandbox_part */
 	struct event *orphan; /* set when the supervisor has gone */
 	int64_t orphan_end_ns;
 	int fds[STEWARD_BOARD_FDS]; /* of the board, while START comes in parts */
@@ -110,7 +112,7 @@ static bool take_place(struct steward *s, const struct channel_message *m)
 	s->log = logwriter_new(rings, m->num_workers, &board_steward(s->board)->metrics);
 	if (s->log == NULL)
 		return false;
-	tell(s, &(struct channel_message){ .type = CHANNEL_READY });
+	tell(s, &(struct channel_message){ .type = CHANNEL_READY, .flags = s->protection });
 	return true;
 }
 
@@ -351,14 +353,16 @@ static bool end(struct steward *s)
 	return written;
 }
 
-int steward_main(void)
+int steward_main(bool sandboxed)
 {
 	struct steward *s = calloc(1, sizeof(*s));
 	bool good;
 
 	if (s == NULL)
 		return 3;
-	good = begin(s) && event_base_dispatch(s->base) >= 0 && s->finished;
+	good = begin(s);
+	s->protection = sandbox_enter(SANDBOX_STEWARD, sandboxed);
+	good = good && event_base_dispatch(s->base) >= 0 && s->finished;
 	/* Logs that take nothing are no failure of ours: what is left was counted. */
 	(void)end(s);
 	return good ? 0 : 3;

@@ -1,6 +1,7 @@
 /* supervision: what the supervisor's parts share: its state, and the calls between them. Private
  * to supervisor.c (stages and signals), reload.c, child.c (one process), child_keeper.c (what only
- * the keeper has), children.c (all of them) and cover.c (who accepts for the dead). One thread. */
+ * the keeper has), child_sandbox.c (what confines them), children.c (all of them) and cover.c (who
+ * accepts for the dead). One thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -49,6 +50,7 @@ struct child {
 	int fd;	   /* its channel; -1: closed */
 	bool killed;
 	bool ready;		      /* it has said so */
+	uint32_t protection;	      /* enum sandbox_part, as it says */
 	bool stuck;		      /* a worker: has not read its channel for a second */
 	struct event *input, *output; /* of the channel; NULL: none */
 	struct event *retry;	      /* flush the outbox again */
@@ -121,6 +123,7 @@ struct supervisor {
 	struct child keeper; /* where `isolated` */
 	bool isolated;	     /* workers hold no keys */
 	bool not_locked;     /* that has been said */
+	uint8_t said;	     /* of what protects a kind of child: a bit each */
 	struct key_loads key_loads;
 };
 
@@ -200,6 +203,14 @@ void child_drop_keys(struct child *keeper, uint32_t below);
 
 /* child_keeper_said takes a message that only a keeper sends. False: it makes no sense. */
 bool child_keeper_said(struct child *keeper, const struct channel_message *m);
+
+/* ---- child_sandbox.c */
+
+/* child_protected notes what a child says that protects it, and says what is missing. */
+void child_protected(struct child *c, uint32_t parts);
+
+/* child_violated says which system call a child was ended for. */
+void child_violated(struct child *c, uint32_t call);
 
 /* ---- children.c */
 

@@ -87,6 +87,9 @@ void supervisor_serving(struct supervisor *s)
 		logs_say(&s->logs, CONF_LOG_WARNING,
 			 "key_isolation is off: the processes that face the network hold the "
 			 "private keys");
+	if (s->now.plan->sandbox == CONF_SANDBOX_OFF)
+		logs_say(&s->logs, CONF_LOG_WARNING,
+			 "sandbox is off: landlock and seccomp confine no process");
 	logs_say(&s->logs, CONF_LOG_INFO,
 		 "serving: generation %u, %u listeners, %u pools, %u workers", s->generation,
 		 s->now.plan->num_listeners, s->now.plan->num_pools, s->num_workers);
@@ -325,6 +328,7 @@ static bool supervisor_init(struct supervisor *s, const struct supervisor_option
 	key_loads_init(&s->key_loads);
 	sockets_init(&s->sockets, 1);
 	s->max_fds = privileges_raise_fds();
+	privileges_bound(true);
 	/* It holds ticket keys. */
 	if (!privileges_hide() || !logs_init(&s->logs) || (s->exe_fd = spawn_open()) < 0 ||
 	    (s->base = event_base_new()) == NULL)

@@ -21,6 +21,7 @@
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
 #include "proxy/process/role.h"
+#include "proxy/process/sandbox.h"
 #include "proxy/process/snapshot.h"
 
 enum { MESSAGES_PER_TURN = 32, ANSWERS_AT_ONCE = 16, KEEPER_FDS = 4 };
@@ -39,7 +40,8 @@ struct worker {
 	struct sites sites;
 	struct event *channel;
 	uint32_t number, num_workers;
-	uint32_t released; /* last generation that was reported */
+	uint32_t protection; /* enum sandbox_part */
+	uint32_t released;   /* last generation that was reported */
 	bool draining;
 	struct timer drain_timer;
 	int *fds; /* of the board, while START comes in parts */
@@ -290,7 +292,7 @@ static bool take_start(struct worker *w, const struct channel_message *m, const 
 		.worker = w->number,
 		.level = CONF_LOG_INFO,
 	};
-	tell(w, &(struct channel_message){ .type = CHANNEL_READY });
+	tell(w, &(struct channel_message){ .type = CHANNEL_READY, .flags = w->protection });
 	return true;
 }
 
@@ -425,14 +427,16 @@ static void end(struct worker *w)
 	free(w);
 }
 
-int worker_main(void)
+int worker_main(bool sandboxed)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 	bool good;
 
 	if (w == NULL)
 		return 3;
-	good = begin(w) && loop_run(w->traffic.loop) && w->draining;
+	good = begin(w);
+	w->protection = sandbox_enter(SANDBOX_WORKER, sandboxed);
+	good = good && loop_run(w->traffic.loop) && w->draining;
 	end(w);
 	return good ? 0 : 3;
 }

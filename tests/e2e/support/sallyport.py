@@ -55,6 +55,7 @@ class Sallyport:
         self.admin_path = str(self.folder / "admin.sock")
         self.config = None
         self.process = None
+        self.enter = None  # is called in the new process before it is the binary's
         self.expect_noise = ()  # patterns that are wanted, of those that must not be
         self._nofile = nofile
         self._environ = environ or {}
@@ -109,7 +110,8 @@ class Sallyport:
             argv = ["prlimit", f"--nofile={self._nofile}:{self._nofile}", *argv]
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=err, cwd=self.folder, env=environ)
+                                            stderr=err, cwd=self.folder, env=environ,
+                                            preexec_fn=self.enter)
         return self
 
     def start(self):

@@ -40,7 +40,7 @@ static void start_steward(void)
 		(void)close(pair[0]);
 		if (pair[1] != CHANNEL_FD && dup2(pair[1], CHANNEL_FD) != CHANNEL_FD)
 			_exit(99);
-		_exit(steward_main());
+		_exit(steward_main(false));
 	}
 	(void)close(pair[1]);
 	channel = pair[0];

@@ -1,0 +1,52 @@
+#include "proxy/process/sandbox.h"
+
+#include <stdio.h>
+#include <time.h>
+
+/* Sanitizers open files, start programs and look into processes, at any time. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANDBOX_PARTS SANDBOX_PRIVILEGES
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANDBOX_PARTS SANDBOX_PRIVILEGES
+#endif
+#if !defined(SANDBOX_PARTS)
+#define SANDBOX_PARTS SANDBOX_ALL
+#endif
+
+uint32_t sandbox_possible(void)
+{
+	return SANDBOX_PARTS;
+}
+
+uint32_t sandbox_enter(enum sandbox_role role, bool on)
+{
+	uint32_t parts = SANDBOX_PRIVILEGES;
+
+	tzset(); /* libc opens a file at the first use of a time, unless it has done so */
+	if (on && (SANDBOX_PARTS & SANDBOX_FILES) != 0)
+		parts |= sandbox_files(role);
+	if (on && (SANDBOX_PARTS & SANDBOX_CALLS) != 0)
+		parts |= sandbox_calls(role);
+	return parts;
+}
+
+void sandbox_say(uint32_t parts, char *out, uint32_t len)
+{
+	static const struct {
+		uint32_t part;
+		const char *name;
+	} names[] = { { SANDBOX_PRIVILEGES, "privileges" },
+		      { SANDBOX_FILES, "landlock" },
+		      { SANDBOX_CALLS, "seccomp" } };
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if ((parts & names[i].part) != 0 && n < len)
+			n += (size_t)snprintf(out + n, len - n, "%s%s", n == 0 ? "" : ", ",
+					      names[i].name);
+	}
+}

@@ -247,7 +247,7 @@ struct conf {
 	const char *group;
 	bool key_isolation;
 	enum conf_sandbox { CONF_SANDBOX_ON, CONF_SANDBOX_REQUIRED, CONF_SANDBOX_OFF } sandbox;
-	int64_t drain_timeout_ns;
+	int64_t drain_delay_ns, drain_timeout_ns;
 	struct {
 		uint64_t connections;		  /* 0: from the descriptor limit */
 		uint64_t connections_per_address; /* 0: no limit */

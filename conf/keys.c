@@ -167,6 +167,12 @@ static const struct key root_keys[] = {
 	  .at = FIELD(conf, sandbox),
 	  .help = "Whether landlock and seccomp confine the processes; `required`: do not start "
 		  "without" },
+	{ .name = "drain_delay",
+	  .type = KEY_DURATION,
+	  .fallback = "\"0s\"",
+	  .max = 3600 * VALUE_SECOND,
+	  .at = FIELD(conf, drain_delay_ns),
+	  .help = "How long to go on accepting after SIGTERM while `/readyz` and `/healthz` say no" },
 	{ .name = "drain_timeout",
 	  .type = KEY_DURATION,
 	  .fallback = "\"25s\"",

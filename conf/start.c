@@ -83,6 +83,16 @@ static const char *key_was(const struct key *k, const void *old, char *out, size
 {
 	const char *text;
 
+	if (k->type == KEY_BOOL) {
+		(void)snprintf(out, len, " to %s", load_flag(old, k->at) ? "true" : "false");
+		return out;
+	}
+	for (const struct key_choice *c = k->choices; c != NULL && c->name != NULL; c++) {
+		if ((uint64_t)c->value == load_unsigned(old, k->at)) {
+			(void)snprintf(out, len, " to \"%s\"", c->name);
+			return out;
+		}
+	}
 	if (k->type == KEY_COUNT && load_unsigned(old, k->at) >= (uint64_t)k->min)
 		(void)snprintf(out, len, " to %" PRIu64, load_unsigned(old, k->at));
 	else if (key_is_text(k->type) && !key_is_number(k->type) &&

@@ -59,6 +59,17 @@ static const struct cli_option schema_options[] = {
 	  "the reference page of every key, as Markdown, instead" },
 	{ .name = NULL },
 };
+#define CLI_WHERE                                                                              \
+	{                                                                                      \
+		"admin", 0, CLI_ONE, false, CLI_AT(admin), "ADDR",                             \
+			"the instance's admin address, such as unix:/run/sallyport/admin.sock" \
+	}
+static const struct cli_option status_options[] = {
+	CLI_WHERE,
+	{ "json", 0, CLI_FLAG, false, CLI_AT(json), NULL, "as JSON" },
+	{ .name = NULL },
+};
+static const struct cli_option control_options[] = { CLI_WHERE, { .name = NULL } };
 static const struct cli_option no_options[] = { { .name = NULL } };
 
 static const struct cli_verb verbs[] = {
@@ -67,6 +78,11 @@ static const struct cli_verb verbs[] = {
 	{ "demo", CLI_DEMO, "run with a made-up certificate and backend: something to curl",
 	  demo_options },
 	{ "check", CLI_CHECK, "everything a reload would do, without doing it", run_options },
+	{ "status", CLI_STATUS, "show what a running instance does", status_options },
+	{ "reload", CLI_RELOAD, "let a running instance reload, and wait for the outcome",
+	  control_options },
+	{ "drain", CLI_DRAIN, "let a running instance finish what it has, and end",
+	  control_options },
 	{ "schema", CLI_SCHEMA, "write the JSON Schema of the configuration", schema_options },
 	{ "version", CLI_VERSION, "write version, crypto library and features", no_options },
 };

@@ -13,6 +13,9 @@ enum cli_command {
 	CLI_PROXY,
 	CLI_DEMO,
 	CLI_CHECK,
+	CLI_STATUS,
+	CLI_RELOAD,
+	CLI_DRAIN,
 	CLI_SCHEMA,
 	CLI_VERSION,
 	CLI_HELP, /* was answered already */
@@ -33,9 +36,11 @@ struct cli {
 	struct cli_values listen; /* proxy; demo: at most one */
 	struct cli_values backend;
 	struct cli_values redirect_from;
-	const char *cert, *key, *mode, *admin; /* proxy; NULL: not given */
+	const char *cert, *key, *mode; /* proxy; NULL: not given */
+	const char *admin;	       /* proxy, status, reload, drain */
 	bool print_config;
 	bool reference; /* schema: the reference page instead */
+	bool json;	/* status: as the instance said it */
 };
 
 /* cli_parse reads the words after the program's name. `out` gets help that was asked for (then the

@@ -18,6 +18,7 @@
 #include "conf/conf.h"
 #include "conf/values.h"
 #include "proxy/cli.h"
+#include "proxy/control.h"
 #include "proxy/demo/backend.h"
 #include "proxy/demo/demo.h"
 #include "proxy/process/channel.h"
@@ -317,6 +318,12 @@ static int main_command(const struct cli *cli)
 		return demo_run(cli->listen.num > 0 ? cli->listen.list[0] : "127.0.0.1:8443");
 	case CLI_CHECK:
 		return main_check(cli);
+	case CLI_STATUS:
+		return control_run(CONTROL_STATUS, cli->admin, cli->json);
+	case CLI_RELOAD:
+		return control_run(CONTROL_RELOAD, cli->admin, false);
+	case CLI_DRAIN:
+		return control_run(CONTROL_DRAIN, cli->admin, false);
 	case CLI_SCHEMA:
 		return main_schema(cli);
 	case CLI_VERSION:

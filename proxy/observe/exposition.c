@@ -55,6 +55,10 @@ static void put_supervisor(struct page *p)
 	static const struct family restarts = { "process_restarts",
 						"Processes started again after they ended.",
 						FAMILY_COUNTER };
+	static const struct family refused = {
+		"signatures_refused",
+		"Signatures that workers asked for and that belong to no handshake.", FAMILY_COUNTER
+	};
 	static const struct {
 		struct family family;
 		size_t offset;
@@ -94,6 +98,7 @@ static void put_supervisor(struct page *p)
 		 (const uint64_t[]){ metrics_read(&s->reloads_done),
 				     metrics_read(&s->reloads_refused) },
 		 2);
+	page_one(p, &refused, metrics_read(&s->signatures_refused));
 	page_few(p, &restarts, "role", (const char *const[]){ "worker", "steward", "keeper" },
 		 (const uint64_t[]){ metrics_read(&s->worker_restarts),
 				     metrics_read(&s->steward_restarts),
@@ -203,7 +208,8 @@ enum exposition_format exposition_choose(const char *accept)
 
 bool exposition_ready(const struct exposition_source *from)
 {
-	if (metrics_read(&from->supervisor->generation) == 0)
+	if (metrics_read(&from->supervisor->generation) == 0 ||
+	    metrics_read(&from->supervisor->draining) != 0)
 		return false;
 	for (size_t i = 0; i < from->num_workers; i++) {
 		if (metrics_read(&from->workers[i]->generation) > 0)

@@ -33,6 +33,6 @@ const char *exposition_type(enum exposition_format format);
  * for: OpenMetrics only where it is named with a weight that is not below the other's. */
 enum exposition_format exposition_choose(const char *accept);
 
-/* exposition_ready tells whether a snapshot serves: the supervisor has one, and a worker has
- * adopted one. */
+/* exposition_ready tells whether a snapshot serves, and will: the supervisor has one, a worker has
+ * adopted one, and the end has not begun. */
 bool exposition_ready(const struct exposition_source *from);

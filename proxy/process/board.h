@@ -26,11 +26,20 @@ struct board_steward {
 	struct ring_tail tails[CONF_MAX_WORKERS];
 };
 
+/* A process that the supervisor started. */
+struct board_process {
+	uint32_t pid;	     /* 0: there is none now */
+	uint32_t protection; /* enum sandbox_part */
+	uint64_t started_s;  /* Unix time */
+};
+
 /* Written by the supervisor. */
 struct board_supervisor {
 	struct metrics_supervisor metrics;
 	uint8_t address_key[16]; /* of the hash of the limits' columns */
 	char reload_reason[512]; /* of the last refusal, NUL-terminated */
+	uint32_t pid;
+	struct board_process steward, keeper, workers[CONF_MAX_WORKERS];
 };
 
 struct board;

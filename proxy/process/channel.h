@@ -25,14 +25,17 @@ enum channel_type {
 	CHANNEL_KEYS,	     /* keeper: generation; 1 descriptor: its key table */
 	CHANNEL_KEYS_DROP,   /* keeper: those below `generation` are needed no more */
 	CHANNEL_LOGS,	     /* steward: error, access (flags say which); 0 to 2 descriptors */
-	CHANNEL_ADMIN,	     /* steward: listening socket; 1 descriptor */
+	CHANNEL_ADMIN,	     /* steward: listening socket, none to close it; `owner`: who, beside
+			      * root, may command */
 	CHANNEL_DRAIN,	     /* stop accepting, finish within `ns`, then exit 0 */
+	CHANNEL_OUTCOME,     /* steward: of its commands up to `number`; flags: 1 done; text */
 	/* to the supervisor */
 	CHANNEL_READY,	   /* started, waits for a snapshot; flags: what protects it (sandbox.h) */
 	CHANNEL_VIOLATION, /* it ends: system call `number` is none that its sandbox allows */
 	CHANNEL_ADOPTED,   /* generation is in use; of keys: flags CHANNEL_NOT_LOCKED */
 	CHANNEL_RELEASED,  /* nothing below `generation` is in use any more */
 	CHANNEL_FAILED,	   /* generation could not be adopted: text */
+	CHANNEL_COMMAND,   /* steward: `number` of this request, flags: enum admin_command */
 	CHANNEL_REFUSED,   /* keeper: worker `number` asked for what it does not sign; flags: 1 for
 			    * the last time */
 	CHANNEL_LOADED,	   /* loader: result; text; 0 or 2 descriptors: snapshot, keys */

@@ -40,6 +40,18 @@ bool child_serving(const struct child *c)
 	return c->pid != 0 && !c->killed && !c->stuck && c->adopted > 0;
 }
 
+void child_note(struct child *c)
+{
+	struct board_supervisor *page = board_supervisor(c->supervisor->board);
+	struct board_process *p = c->kind == CHILD_WORKER    ? &page->workers[c->number]
+				  : c->kind == CHILD_STEWARD ? &page->steward
+							     : &page->keeper;
+
+	__atomic_store_n(&p->protection, c->protection, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->started_s, (uint64_t)c->started_s, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->pid, (uint32_t)c->pid, __ATOMIC_RELAXED);
+}
+
 void child_kill(struct child *c)
 {
 	if (c->pid != 0 && !c->killed && kill(c->pid, SIGKILL) == 0)
@@ -199,6 +211,8 @@ static bool child_take(struct child *c, const struct channel_message *m)
 			 child_title(c, title), m->generation, m->text);
 		child_kill(c);
 		return true;
+	case CHANNEL_COMMAND:
+		return c->kind == CHILD_STEWARD && commands_take(c->supervisor, m);
 	default:
 		return c->kind == CHILD_KEEPER && child_keeper_said(c, m);
 	}
@@ -317,7 +331,7 @@ static bool child_send_board(struct child *c)
 static void child_send_all(struct child *c)
 {
 	struct supervisor *s = c->supervisor;
-	struct channel_message m = { .type = CHANNEL_ADMIN };
+	struct channel_message m = { .type = CHANNEL_ADMIN, .owner = geteuid() };
 	struct listening *l;
 
 	if (c->kind == CHILD_KEEPER) {
@@ -326,8 +340,8 @@ static void child_send_all(struct child *c)
 	}
 	if (c->kind == CHILD_STEWARD) {
 		child_send_logs(c);
-		if (s->admin != NULL)
-			child_send(c, &m, &s->admin, 1);
+		if (s->admin.socket != NULL)
+			child_send(c, &m, &s->admin.socket, 1);
 	} else {
 		if (s->isolated)
 			child_join_keeper(c);
@@ -397,7 +411,10 @@ void child_start(struct child *c)
 
 	MUST(c->pid == 0);
 	c->started_ns = supervision_now();
+	c->started_s = time(NULL);
+	c->protection = 0;
 	if (child_spawn(c)) {
+		child_note(c);
 		if (c->down_ns != 0)
 			logs_say(&s->logs, CONF_LOG_INFO, "%s is started again as process %ld",
 				 child_title(c, title), (long)c->pid);
@@ -478,6 +495,9 @@ void child_ended(struct child *c, int status)
 	if (c->down_ns == 0)
 		c->down_ns = supervision_now();
 	child_forget(c);
+	child_note(c);
+	if (c->kind == CHILD_STEWARD)
+		reload_forget_commands(s);
 	if (c->kind == CHILD_WORKER) {
 		child_clear_board(c);
 		cover_lost(s, c->number);

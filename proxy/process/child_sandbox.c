@@ -29,6 +29,7 @@ void child_protected(struct child *c, uint32_t parts)
 	uint8_t kind = (uint8_t)(1u << c->kind);
 
 	c->protection = parts & SANDBOX_ALL;
+	child_note(c);
 	sandbox_say(c->protection, there, sizeof(there));
 	sandbox_say(wanted & ~c->protection, lacking, sizeof(lacking));
 	if ((s->said & kind) == 0) {

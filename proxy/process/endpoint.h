@@ -1,4 +1,4 @@
-/* endpoint: the listening socket of the admin endpoint, bound once at start. */
+/* endpoint: the listening socket of the admin endpoint, bound once at start. One thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,8 +8,25 @@
 #include "proxy/process/listen.h"
 #include "proxy/process/plan.h"
 
-/* endpoint_open binds what `p` wants; `*admin` is NULL where there is none. An address that nobody
+struct endpoint {
+	struct handle *socket; /* listening; NULL: none */
+	struct listen_file file;
+	/* Of a unix socket: PATH.lock, held as long as the path is ours, so that of two that start
+	 * at once only one takes it. -1: none. */
+	int lock_fd;
+	char lock_path[128];
+};
+
+/* endpoint_init makes one that is closed. */
+void endpoint_init(struct endpoint *e);
+
+/* endpoint_open binds what `p` wants; nothing is open where it wants none. An address that nobody
  * configured and that cannot be had is a warning. False: a configured one cannot be had. Problems
  * are added to `why`. */
-bool endpoint_open(const struct plan *p, struct handle **admin, struct listen_file *file,
-		   struct problems *why);
+bool endpoint_open(struct endpoint *e, const struct plan *p, struct problems *why);
+
+/* endpoint_hand_over forgets the files: they belong to another process now. */
+void endpoint_hand_over(struct endpoint *e);
+
+/* endpoint_fini closes it and removes its files. */
+void endpoint_fini(struct endpoint *e);

@@ -143,8 +143,9 @@ static bool listen_clear(const struct sockaddr_un *at, char *why, size_t why_len
 	return unlink(at->sun_path) == 0 || errno == ENOENT;
 }
 
-static bool listen_folder(const struct sockaddr_un *at)
+bool listen_folder(const struct sockaddr_storage *address, char *why, size_t why_len)
 {
+	const struct sockaddr_un *at = (const struct sockaddr_un *)address;
 	char folder[sizeof(at->sun_path)];
 	char *slash;
 
@@ -153,7 +154,10 @@ static bool listen_folder(const struct sockaddr_un *at)
 	if (slash == NULL || slash == folder)
 		return true;
 	*slash = '\0';
-	return mkdir(folder, 0755) == 0 || errno == EEXIST;
+	if (mkdir(folder, 0755) == 0 || errno == EEXIST)
+		return true;
+	listen_say(errno, why, why_len);
+	return false;
 }
 
 /* Binds so that the file has its mode from its first moment. */
@@ -177,7 +181,7 @@ int listen_unix(const struct listen_how *how, struct listen_file *file, char *wh
 	memcpy(&at, how->address, sizeof(at));
 	*file = (struct listen_file){ .path = "" };
 	why[0] = '\0';
-	if ((how->make_folder && !listen_folder(&at)) || !listen_clear(&at, why, why_len))
+	if (!listen_clear(&at, why, why_len))
 		goto fail;
 	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) < 0 ||
 	    !listen_bind_file(fd, &at, how->len, how->mode))

@@ -17,7 +17,6 @@ struct listen_how {
 	bool both_families; /* the address is "::" and stands for IPv4, too */
 	bool beside_ours;   /* the port is ours already, at an address that may overlap */
 	mode_t mode;	    /* of a unix socket */
-	bool make_folder;   /* of a unix socket, mode 0755, where it is missing */
 };
 
 /* The file of a unix socket that was bound, so that another's is never removed. */
@@ -32,6 +31,10 @@ struct listen_file {
  * there is no IPv6, `both_families` becomes IPv4. False, nothing open: `why` says what and what to
  * do. */
 bool listen_tcp(const struct listen_how *how, unsigned num, int *fds, char *why, size_t why_len);
+
+/* listen_folder makes the folder of a unix socket, mode 0755, where it is missing. False: `why`
+ * says what and what to do. */
+bool listen_folder(const struct sockaddr_storage *address, char *why, size_t why_len);
 
 /* listen_unix opens one socket and fills `file`. A file that is in the way goes only if it is a
  * socket that nobody answers at. Returns the descriptor; -1: `why` says what and what to do. */

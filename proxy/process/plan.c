@@ -102,7 +102,8 @@ static const char *plan_check_head(const struct plan *p)
 		return "its certificate index lies outside";
 	if (p->workers < 1 || p->workers > CONF_MAX_WORKERS)
 		return "its number of workers is out of range";
-	if (p->log_level > CONF_LOG_DEBUG || p->drain_timeout_ns < 0)
+	if (p->log_level > CONF_LOG_DEBUG || p->sandbox > CONF_SANDBOX_OFF ||
+	    p->drain_timeout_ns < 0 || p->drain_delay_ns < 0)
 		return "a setting is out of range";
 	if (!plan_text(p->log_error, sizeof(p->log_error)) ||
 	    !plan_text(p->log_access, sizeof(p->log_access)) ||

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "proxy/net/limits.h"
-#include "proxy/process/endpoint.h"
 #include "proxy/process/spawn.h"
 #include "proxy/process/supervision.h"
 
@@ -29,8 +28,13 @@ static void reload_say(struct supervisor *s, enum conf_log_level level, const ch
 {
 	struct reload *r = &s->reload;
 
-	if (level == CONF_LOG_ERROR && r->num_errors++ == 0)
-		(void)snprintf(r->reason, sizeof(r->reason), "%s", text);
+	if (level == CONF_LOG_ERROR) {
+		size_t n = strlen(r->said);
+
+		if (r->num_errors++ == 0)
+			(void)snprintf(r->reason, sizeof(r->reason), "%s", text);
+		(void)snprintf(r->said + n, sizeof(r->said) - n, "%s%s", n == 0 ? "" : "\n", text);
+	}
 	if (reload_is_first(s))
 		(void)fprintf(stderr, "%s\n", text);
 	else
@@ -86,6 +90,7 @@ static void reload_idle(struct supervisor *s)
 
 	reload_forget_loader(r);
 	r->state = RELOAD_IDLE;
+	r->ticket = 0;
 	if (r->again && r->loader == 0 && s->stage == STAGE_SERVING) {
 		r->again = false;
 		reload_begin(s);
@@ -107,6 +112,7 @@ static void reload_refuse(struct supervisor *s, int exit_code)
 		 "reload refused: %u problem%s; the old configuration keeps serving", r->num_errors,
 		 r->num_errors == 1 ? "" : "s");
 	reload_note(s, false);
+	commands_outcome(s, r->ticket, false, r->said);
 	reload_idle(s);
 }
 
@@ -255,7 +261,7 @@ static bool reload_prepare(struct supervisor *s, struct publication *p, struct l
 		       (enum conf_log_level)p->plan->log_level, &why);
 	ok = sockets_prepare(&s->sockets, p->plan, &why) && ok;
 	if (ok && reload_is_first(s))
-		ok = endpoint_open(p->plan, &s->admin, &s->admin_file, &why);
+		ok = endpoint_open(&s->admin, p->plan, &why);
 	reload_say_problems(s, &why);
 	problems_fini(&why);
 	if (!ok || !reload_has_descriptors(s, p->plan))
@@ -357,7 +363,7 @@ static void reload_take(struct supervisor *s, int snapshot_fd, int keys_fd)
 void reload_progress(struct supervisor *s)
 {
 	struct reload *r = &s->reload;
-	char text[160];
+	char text[160], line[400];
 
 	if (r->state != RELOAD_PUBLISHING || !children_adopted(s))
 		return;
@@ -367,13 +373,15 @@ void reload_progress(struct supervisor *s)
 	if (s->generation > 1) {
 		(void)snprintf(text, sizeof(text), "%" PRIu64 " (before: %" PRIu64 ")",
 			       s->now.plan->num_certificates, r->certificates_before);
-		logs_say(&s->logs, CONF_LOG_INFO,
-			 "reloaded: generation %u, listeners +%u -%u =%u, pools +%u -%u =%u, "
-			 "certificates %s, in %" PRId64 " ms",
-			 s->generation, r->listeners.added, r->listeners.removed,
-			 r->listeners.total, r->pools.added, r->pools.removed, r->pools.total, text,
-			 (supervision_now() - r->began_ns) / SUPERVISION_MS);
+		(void)snprintf(line, sizeof(line),
+			       "reloaded: generation %u, listeners +%u -%u =%u, pools +%u -%u =%u, "
+			       "certificates %s, in %" PRId64 " ms",
+			       s->generation, r->listeners.added, r->listeners.removed,
+			       r->listeners.total, r->pools.added, r->pools.removed, r->pools.total,
+			       text, (supervision_now() - r->began_ns) / SUPERVISION_MS);
+		logs_say(&s->logs, CONF_LOG_INFO, "%s", line);
 		reload_note(s, true);
+		commands_outcome(s, r->ticket, true, line);
 	}
 	reload_idle(s);
 }
@@ -504,7 +512,9 @@ void reload_begin(struct supervisor *s)
 	r->began_ns = supervision_now();
 	r->answered = false;
 	r->num_errors = 0;
-	r->reason[0] = '\0';
+	r->reason[0] = r->said[0] = '\0';
+	r->ticket = r->asked;
+	r->asked = 0;
 	r->state = RELOAD_LOADING;
 	supervision_after(r->patience, SUPERVISION_LOAD_NS);
 	if (!reload_spawn(s)) {
@@ -515,9 +525,30 @@ void reload_begin(struct supervisor *s)
 
 void reload_stop(struct supervisor *s)
 {
-	reload_forget_loader(&s->reload);
-	s->reload.state = RELOAD_IDLE;
-	s->reload.again = false;
+	struct reload *r = &s->reload;
+
+	reload_forget_loader(r);
+	r->state = RELOAD_IDLE;
+	r->again = false;
+	/* The later number is for both. */
+	commands_outcome(s, r->asked > r->ticket ? r->asked : r->ticket, false,
+			 "not reloaded: the end has begun");
+	reload_forget_commands(s);
+}
+
+void reload_command(struct supervisor *s, uint32_t ticket)
+{
+	if (s->stage != STAGE_SERVING) {
+		commands_outcome(s, ticket, false, "not reloaded: the end has begun");
+		return;
+	}
+	s->reload.asked = ticket;
+	reload_begin(s);
+}
+
+void reload_forget_commands(struct supervisor *s)
+{
+	s->reload.asked = s->reload.ticket = 0;
 }
 
 bool reload_init(struct supervisor *s)

@@ -64,7 +64,7 @@ struct plan {
 	int64_t first_expiry_s; /* 0: no certificate */
 	uint32_t workers;	/* resolved */
 	uint32_t uid, gid;	/* to become, where the supervisor is root */
-	int64_t drain_timeout_ns;
+	int64_t drain_delay_ns, drain_timeout_ns;
 	uint32_t log_level;
 	char log_error[4096], log_access[4096]; /* paths, "stderr", "stdout" or "" */
 	uint8_t admin_on, admin_default;

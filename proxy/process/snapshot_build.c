@@ -189,6 +189,7 @@ static void build_settings(struct plan *p, const struct snapshot_source *s)
 	p->workers = s->workers;
 	p->uid = s->uid;
 	p->gid = s->gid;
+	p->drain_delay_ns = c->drain_delay_ns;
 	p->drain_timeout_ns = c->drain_timeout_ns;
 	p->log_level = c->log.level;
 	/* Paths of the configuration are shorter than PATH_MAX. */

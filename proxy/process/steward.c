@@ -22,6 +22,7 @@
 #include "proxy/process/role.h"
 #include "proxy/process/sandbox.h"
 #include "proxy/process/snapshot.h"
+#include "proxy/process/status.h"
 #include "version.h"
 
 enum {
@@ -210,10 +211,34 @@ static bool take_logs(struct steward *s, const struct channel_message *m, const 
 	return true;
 }
 
-static void take_admin(struct steward *s, int fd)
+static char *status(void *self)
 {
+	struct steward *s = self;
+
+	CHECK(s, STEWARD_MAGIC);
+	return status_json(s->board, &s->from);
+}
+
+static bool command(void *self, enum admin_command what, uint32_t ticket)
+{
+	struct steward *s = self;
+
+	CHECK(s, STEWARD_MAGIC);
+	return channel_send(CHANNEL_FD,
+			    &(struct channel_message){
+				    .type = CHANNEL_COMMAND, .number = ticket, .flags = what },
+			    NULL, 0);
+}
+
+static void take_admin(struct steward *s, const struct channel_message *m, int fd)
+{
+	struct admin_owner owner = {
+		.self = s, .status = status, .command = command, .uid = m->owner
+	};
+
 	admin_free(s->admin);
-	if ((s->admin = admin_new(s->base, fd, &s->from, ADMIN_TOTAL_S)) == NULL)
+	s->admin = NULL;
+	if (fd >= 0 && (s->admin = admin_new(s->base, fd, &s->from, &owner, ADMIN_TOTAL_S)) == NULL)
 		logwriter_say(s->log, CONF_LOG_ERROR,
 			      "the admin endpoint cannot be served: out of memory");
 }
@@ -233,8 +258,13 @@ static bool take(struct steward *s, const struct channel_message *m, const int *
 		take_snapshot(s, m, fds[0]);
 		return true;
 	}
-	if (m->type == CHANNEL_ADMIN && num_fds == 1) {
-		take_admin(s, fds[0]);
+	if (m->type == CHANNEL_ADMIN && num_fds <= 1) {
+		take_admin(s, m, num_fds == 1 ? fds[0] : -1);
+		return true;
+	}
+	if (m->type == CHANNEL_OUTCOME && num_fds == 0) {
+		if (s->admin != NULL)
+			admin_outcome(s->admin, m->number, (m->flags & 1) != 0, m->text);
 		return true;
 	}
 	drop_fds(fds, num_fds);

@@ -1,18 +1,19 @@
 /* supervision: what the supervisor's parts share: its state, and the calls between them. Private
  * to supervisor.c (stages and signals), reload.c, child.c (one process), child_keeper.c (what only
- * the keeper has), child_sandbox.c (what confines them), children.c (all of them) and cover.c (who
- * accepts for the dead). One thread. */
+ * the keeper has), child_sandbox.c (what confines them), children.c (all of them), cover.c (who
+ * accepts for the dead) and commands.c (what the admin socket asks for). One thread. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
+#include "proxy/process/endpoint.h"
 #include "proxy/process/key_loads.h"
-#include "proxy/process/listen.h"
 #include "proxy/process/logs.h"
 #include "proxy/process/outbox.h"
 #include "proxy/process/publication.h"
@@ -58,6 +59,7 @@ struct child {
 	struct event *patience;	      /* kill it for not answering */
 	struct outbox outbox;
 	int64_t started_ns;
+	time_t started_s;      /* Unix time */
 	int64_t down_ns;       /* since when it does not serve, after it ended; 0: it does */
 	int64_t next_delay_ns; /* before it is started again */
 	uint32_t sent, adopted, released; /* generations */
@@ -84,8 +86,10 @@ struct reload {
 	bool answered; /* LOADED has come */
 	struct event *input, *patience;
 	int64_t began_ns;
+	uint32_t asked, ticket; /* of commands that wait for the next load, and for this one */
 	unsigned num_errors;
 	char reason[512]; /* the first error */
+	char said[960];	  /* all that fit, a line each */
 	struct reload_counts listeners, pools;
 	uint64_t certificates_before;
 };
@@ -98,8 +102,10 @@ struct supervisor {
 	int exe_fd;
 	uint64_t max_fds;
 	bool is_root;
-	bool stopping; /* at once, rather than when connections have ended */
-	bool served;   /* the first generation was adopted by all */
+	bool drain_waits;     /* for drain_delay to pass */
+	int64_t drain_end_ns; /* of the connections' time */
+	bool stopping;	      /* at once, rather than when connections have ended */
+	bool served;	      /* the first generation was adopted by all */
 	int ready_fd;
 	struct event *signals[8];
 	size_t num_signals;
@@ -109,8 +115,7 @@ struct supervisor {
 	struct event *deadline; /* of the present stage */
 	struct logs logs;
 	struct sockets sockets;
-	struct handle *admin; /* listening socket; NULL: none */
-	struct listen_file admin_file;
+	struct endpoint admin;
 	struct slots *listener_slots, *pool_slots, *server_slots;
 	struct ticket_ring tickets;
 	struct board *board; /* NULL before the first load */
@@ -145,6 +150,10 @@ bool supervisor_begin(struct supervisor *s);
 /* supervisor_child_gone goes on with a stage that waited for a child's end. */
 void supervisor_child_gone(struct supervisor *s);
 
+/* supervisor_drain begins the end: after drain_delay, or, asked again, at once. No-op where it has
+ * begun. */
+void supervisor_drain(struct supervisor *s);
+
 /* supervisor_serving notes that every worker has adopted the first generation. */
 void supervisor_serving(struct supervisor *s);
 
@@ -172,6 +181,9 @@ void child_send_snapshot(struct child *c);
 
 /* child_send_logs passes the log files to the steward. */
 void child_send_logs(struct child *c);
+
+/* child_note writes to the board whether there is a process, since when, and what protects it. */
+void child_note(struct child *c);
 
 /* child_kill ends it at once. */
 void child_kill(struct child *c);
@@ -251,6 +263,14 @@ bool children_adopted(const struct supervisor *s);
 /* children_released frees the slots of generations that no worker uses any more. */
 void children_released(struct supervisor *s);
 
+/* ---- commands.c */
+
+/* commands_take does what the steward passes on. False: it makes no sense. */
+bool commands_take(struct supervisor *s, const struct channel_message *m);
+
+/* commands_outcome answers all commands up to `ticket` (0: none); `text` says what came of them. */
+void commands_outcome(struct supervisor *s, uint32_t ticket, bool done, const char *text);
+
 /* ---- cover.c */
 
 /* cover_update lets siblings accept for workers that are down for too long, and takes that back
@@ -277,6 +297,13 @@ void reload_fini(struct supervisor *s);
 
 /* reload_begin starts a load, or one more after the one that is on its way. */
 void reload_begin(struct supervisor *s);
+
+/* reload_command is reload_begin for one who waits for the outcome of a load that begins from now
+ * on; see commands_outcome. */
+void reload_command(struct supervisor *s, uint32_t ticket);
+
+/* reload_forget_commands forgets who waits: their steward has ended. */
+void reload_forget_commands(struct supervisor *s);
 
 /* reload_stop gives up a load that is on its way: the end has begun. */
 void reload_stop(struct supervisor *s);

@@ -62,6 +62,7 @@ static bool supervisor_make_board(struct supervisor *s)
 	page->metrics.started_s = (uint64_t)time(NULL);
 	page->metrics.reload_last_s = page->metrics.started_s;
 	page->metrics.reload_last_ok = 1;
+	page->pid = (uint32_t)getpid();
 	s->logs.dropped = &page->metrics.log_dropped;
 	return getrandom(page->address_key, sizeof(page->address_key), 0) ==
 	       (ssize_t)sizeof(page->address_key);
@@ -135,7 +136,13 @@ static void supervisor_stop_restarts(struct supervisor *s)
 		(void)evtimer_del(s->workers[i].restart);
 }
 
-static void supervisor_drain(struct supervisor *s)
+/* Until now we were ready. */
+static void supervisor_say_draining(struct supervisor *s)
+{
+	__atomic_store_n(&board_supervisor(s->board)->metrics.draining, 1, __ATOMIC_RELAXED);
+}
+
+static void supervisor_drain_now(struct supervisor *s)
 {
 	int64_t within = s->now.plan->drain_timeout_ns;
 	struct channel_message m = { .type = CHANNEL_DRAIN, .ns = within };
@@ -143,14 +150,34 @@ static void supervisor_drain(struct supervisor *s)
 	logs_say(&s->logs, CONF_LOG_INFO, "draining: connections have %lld s to end",
 		 (long long)(within / NS_PER_S));
 	s->stage = STAGE_DRAINING;
-	__atomic_store_n(&board_supervisor(s->board)->metrics.draining, 1, __ATOMIC_RELAXED);
+	supervisor_say_draining(s);
 	reload_stop(s);
 	supervisor_stop_restarts(s);
 	children_send(s, &m);
 	/* Workers accept what is queued and close theirs; from then on clients are refused. */
 	sockets_fini(&s->sockets);
+	s->drain_end_ns = supervision_now() + within;
 	supervision_after(s->deadline, within + DRAIN_MARGIN_NS);
 	supervisor_child_gone(s);
+}
+
+void supervisor_drain(struct supervisor *s)
+{
+	int64_t delay = s->now.plan->drain_delay_ns;
+
+	if (s->stage != STAGE_SERVING)
+		return;
+	if (delay == 0 || s->drain_waits) {
+		supervisor_drain_now(s);
+		return;
+	}
+	/* Whoever balances in front of us looks at that, and sends the next ones elsewhere. */
+	s->drain_waits = true;
+	supervisor_say_draining(s);
+	logs_say(&s->logs, CONF_LOG_INFO,
+		 "not ready any more; draining begins in %lld s, or when asked again",
+		 (long long)(delay / NS_PER_S));
+	supervision_after(s->deadline, delay);
 }
 
 /* Ends at once: connections are broken off, so that nobody takes them for complete, and what was
@@ -176,6 +203,10 @@ static void supervisor_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (s->stage == STAGE_SERVING) {
+		supervisor_drain_now(s);
+		return;
+	}
 	if (s->stage == STAGE_DRAINING)
 		logs_say(&s->logs, CONF_LOG_WARNING, "%u workers do not end and are killed",
 			 children_alive(s));
@@ -241,8 +272,7 @@ static void supervisor_signal(evutil_socket_t number, short what, void *arg)
 			reload_begin(s);
 		break;
 	case SIGTERM:
-		if (s->stage == STAGE_SERVING)
-			supervisor_drain(s);
+		supervisor_drain(s);
 		break;
 	case SIGINT:
 	case SIGQUIT:
@@ -305,6 +335,18 @@ static void supervisor_cover(evutil_socket_t fd, short what, void *arg)
 	cover_update(arg);
 }
 
+static void supervisor_say_what_is_left(struct supervisor *s)
+{
+	int64_t left_ns = s->drain_end_ns - supervision_now();
+	uint64_t connections = 0;
+
+	for (unsigned i = 0; i < s->num_workers; i++)
+		connections += metrics_read(&board_worker(s->board, i)->metrics.connections);
+	logs_say(&s->logs, CONF_LOG_INFO, "draining: %llu connections are left, %lld s",
+		 (unsigned long long)connections,
+		 (long long)(left_ns > 0 ? (left_ns + NS_PER_S - 1) / NS_PER_S : 0));
+}
+
 static void supervisor_beat(evutil_socket_t fd, short what, void *arg)
 {
 	struct supervisor *s = arg;
@@ -312,6 +354,8 @@ static void supervisor_beat(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	supervision_after(s->beat, SUPERVISION_BEAT_NS);
+	if (s->stage == STAGE_DRAINING && !s->stopping)
+		supervisor_say_what_is_left(s);
 	cover_beat(s);
 }
 
@@ -327,6 +371,7 @@ static bool supervisor_init(struct supervisor *s, const struct supervisor_option
 	s->reload.fd = -1;
 	key_loads_init(&s->key_loads);
 	sockets_init(&s->sockets, 1);
+	endpoint_init(&s->admin);
 	s->max_fds = privileges_raise_fds();
 	privileges_bound(true);
 	/* It holds ticket keys. */
@@ -368,8 +413,7 @@ static void supervisor_fini(struct supervisor *s)
 	children_fini(s);
 	key_loads_fini(&s->key_loads);
 	sockets_fini(&s->sockets);
-	listen_unlink(&s->admin_file);
-	handle_unref(s->admin);
+	endpoint_fini(&s->admin);
 	publication_fini(&s->now);
 	s->logs.dropped = NULL;
 	board_free(s->board);

@@ -191,4 +191,6 @@ def refused(port):
             s.connect(("127.0.0.1", port))
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:  # it was queued when the queue closed: the next one tells
+            return False
         return False

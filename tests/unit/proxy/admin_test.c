@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,9 +24,33 @@ static struct metrics_steward steward;
 static struct exposition_source from;
 static struct event_base *base;
 static struct admin *admin;
+static char *status(void *self);
+static bool command(void *self, enum admin_command what, uint32_t ticket);
+static struct admin_owner owner = { .status = status, .command = command };
 static struct sockaddr_storage address;
 static socklen_t address_len;
 static char response[1 << 20];
+
+/* What was commanded, and what is to be said of it at once. */
+static struct {
+	enum admin_command what;
+	uint32_t ticket;
+	bool deaf;
+} commanded;
+
+static char *status(void *self)
+{
+	(void)self;
+	return strdup("{\"a\":1}");
+}
+
+static bool command(void *self, enum admin_command what, uint32_t ticket)
+{
+	(void)self;
+	commanded.what = what;
+	commanded.ticket = ticket;
+	return !commanded.deaf;
+}
 
 static void serve(int family)
 {
@@ -59,7 +84,7 @@ static void serve(int family)
 	address_len = sizeof(address);
 	cr_assert_eq(getsockname(fd, (void *)&address, &address_len), 0);
 	base = event_base_new();
-	admin = admin_new(base, fd, &from, 2);
+	admin = admin_new(base, fd, &from, &owner, 2);
 	cr_assert_not_null(admin);
 }
 
@@ -164,6 +189,145 @@ Test(admin_unix, works_over_a_unix_socket, .init = serve_unix, .fini = finish)
 		expect("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
 }
 
+Test(admin, status_is_the_owners)
+{
+	expect("GET /status HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
+	cr_assert_not_null(strstr(response, "Content-Type: application/json\r\n"));
+	cr_assert_str_eq(body(), "{\"a\":1}");
+}
+
+/* ---- commands */
+
+#define RELOAD "POST /reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+
+/* Runs the server until a command with that number has come. */
+static void until_commanded(uint32_t ticket)
+{
+	for (int i = 0; i < 5000 && commanded.ticket != ticket; i++) {
+		(void)event_base_loop(base, EVLOOP_NONBLOCK);
+		(void)poll(NULL, 0, 1);
+	}
+	cr_assert_eq(commanded.ticket, ticket);
+}
+
+Test(admin_unix, a_command_waits_for_its_outcome, .init = serve_unix, .fini = finish)
+{
+	int first = client(), second = client();
+
+	say(first, RELOAD);
+	until_commanded(1);
+	cr_assert_eq(commanded.what, ADMIN_RELOAD);
+	say(second, RELOAD);
+	until_commanded(2);
+	/* Of the first load alone: the other goes on waiting. */
+	admin_outcome(admin, 1, true, "reloaded");
+	hear(first);
+	cr_assert_not_null(strstr(response, " 200 "));
+	cr_assert_str_eq(body(), "reloaded\n");
+	admin_outcome(admin, 2, false, "one\ntwo");
+	hear(second);
+	cr_assert_not_null(strstr(response, " 409 "));
+	cr_assert_str_eq(body(), "one\ntwo\n");
+	admin_outcome(admin, 9, true, "nobody waits");
+	(void)close(first);
+	(void)close(second);
+}
+
+Test(admin_unix, one_outcome_answers_all_before_it, .init = serve_unix, .fini = finish)
+{
+	int first = client(), second = client();
+
+	say(first, RELOAD);
+	until_commanded(1);
+	say(second, "POST /drain HTTP/1.1\r\nHost: a\r\n\r\n");
+	until_commanded(2);
+	cr_assert_eq(commanded.what, ADMIN_DRAIN);
+	admin_outcome(admin, 2, true, "both");
+	hear(first);
+	cr_assert_str_eq(body(), "both\n");
+	hear(second);
+	cr_assert_str_eq(body(), "both\n");
+	(void)close(first);
+	(void)close(second);
+}
+
+Test(admin_unix, who_waits_may_go, .init = serve_unix, .fini = finish)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	int fd = client();
+
+	cr_assert_eq(sigaction(SIGPIPE, &ignore, NULL), 0); /* as all roles do */
+	say(fd, RELOAD);
+	until_commanded(1);
+	(void)close(fd);
+	for (int i = 0; i < 50; i++) {
+		(void)event_base_loop(base, EVLOOP_NONBLOCK);
+		(void)poll(NULL, 0, 1);
+	}
+	admin_outcome(admin, 1, true, "to nobody");
+	expect("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
+}
+
+Test(admin_unix, an_endpoint_may_end_while_somebody_waits, .init = serve_unix, .fini = finish)
+{
+	int fd = client();
+
+	say(fd, RELOAD);
+	until_commanded(1);
+	(void)close(fd);
+}
+
+Test(admin_unix, a_deaf_supervisor_is_an_outcome, .init = serve_unix, .fini = finish)
+{
+	commanded.deaf = true;
+	expect(RELOAD, "HTTP/1.1 409 ");
+	cr_assert_not_null(strstr(body(), "does not answer"));
+}
+
+Test(admin_unix, commands_are_posted, .init = serve_unix, .fini = finish)
+{
+	expect("GET /reload HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ");
+	cr_assert_not_null(strstr(response, "Allow: POST\r\n"));
+	cr_assert_eq(commanded.ticket, 0);
+}
+
+Test(admin_unix, a_stranger_commands_nothing, .init = serve_unix, .fini = finish)
+{
+	char said[512] = "";
+	int fds[2];
+	pid_t pid;
+
+	if (geteuid() != 0)
+		return; /* only root can become a stranger */
+	cr_assert_eq(pipe(fds), 0);
+	(void)fflush(NULL);
+	if ((pid = fork()) == 0) {
+		int fd = setuid(65534) == 0 ? client() : -1;
+		ssize_t n;
+
+		say(fd, RELOAD);
+		(void)fcntl(fd, F_SETFL, 0);
+		n = recv(fd, said, sizeof(said), MSG_WAITALL);
+		_exit(n > 0 && write(fds[1], said, (size_t)n) == n ? 0 : 1);
+	}
+	(void)close(fds[1]);
+	(void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < 5000 && read(fds[0], said, sizeof(said) - 1) < 0; i++) {
+		(void)event_base_loop(base, EVLOOP_NONBLOCK);
+		(void)poll(NULL, 0, 1);
+	}
+	(void)close(fds[0]);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	cr_assert_not_null(strstr(said, " 403 "), "%s", said);
+	cr_assert_eq(commanded.ticket, 0);
+}
+
+Test(admin, nobody_commands_over_tcp)
+{
+	expect(RELOAD, "HTTP/1.1 403 ");
+	cr_assert_eq(commanded.ticket, 0);
+}
+
 Test(admin, health_is_about_draining)
 {
 	supervisor.draining = 0;
@@ -180,6 +344,8 @@ Test(admin, ready_is_about_snapshots)
 	expect("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 503 ");
 	worker->generation = 1;
 	expect("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
+	supervisor.draining = 1;
+	expect("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 503 ");
 }
 
 Test(admin, head_is_get_without_the_body)

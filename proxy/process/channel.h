@@ -32,6 +32,7 @@ enum channel_type {
 	/* to the supervisor */
 	CHANNEL_READY,	   /* started, waits for a snapshot; flags: what protects it (sandbox.h) */
 	CHANNEL_VIOLATION, /* it ends: system call `number` is none that its sandbox allows */
+	CHANNEL_STACK,	   /* worker: text: where it stands (stack.h) */
 	CHANNEL_ADOPTED,   /* generation is in use; of keys: flags CHANNEL_NOT_LOCKED */
 	CHANNEL_RELEASED,  /* nothing below `generation` is in use any more */
 	CHANNEL_FAILED,	   /* generation could not be adopted: text */

@@ -192,6 +192,9 @@ static bool child_take(struct child *c, const struct channel_message *m)
 	case CHANNEL_VIOLATION:
 		child_violated(c, m->number);
 		return true;
+	case CHANNEL_STACK:
+		watchdog_stack(c, m->text);
+		return true;
 	case CHANNEL_ADOPTED:
 		if (m->generation <= c->adopted || m->generation > c->sent)
 			return false;
@@ -376,7 +379,8 @@ static bool child_spawn(struct child *c)
 		uid[0] = gid[0] = '\0';
 	if (!spawn_start(s->exe_fd, &role, &c->pid, &c->fd))
 		return false;
-	c->killed = c->stuck = c->ready = false;
+	c->killed = c->stuck = c->ready = c->reported = c->stack_asked = false;
+	c->stuck_since_ns = 0;
 	c->adopted = c->sent = c->released = 0;
 	c->input = event_new(s->base, c->fd, EV_READ | EV_PERSIST, child_input, c);
 	c->output = event_new(s->base, c->fd, EV_WRITE, child_output, c);

@@ -98,6 +98,7 @@ void cover_beat(struct supervisor *s)
 		if (c->pid == 0 || c->fd < 0 || c->killed || c->adopted == 0)
 			continue;
 		c->stuck = cover_is_stuck(c);
+		watchdog_look(c);
 		if (!c->stuck)
 			child_send(c, &beat, NULL, 0);
 	}

@@ -1,7 +1,8 @@
 /* supervision: what the supervisor's parts share: its state, and the calls between them. Private
  * to supervisor.c (stages and signals), reload.c, child.c (one process), child_keeper.c (what only
  * the keeper has), child_sandbox.c (what confines them), children.c (all of them), cover.c (who
- * accepts for the dead) and commands.c (what the admin socket asks for). One thread. */
+ * accepts for the dead), watchdog.c (who hangs) and commands.c (what the admin socket asks for).
+ * One thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -50,9 +51,11 @@ struct child {
 	pid_t pid; /* 0: there is none */
 	int fd;	   /* its channel; -1: closed */
 	bool killed;
-	bool ready;		      /* it has said so */
-	uint32_t protection;	      /* enum sandbox_part, as it says */
-	bool stuck;		      /* a worker: has not read its channel for a second */
+	bool ready;	     /* it has said so */
+	uint32_t protection; /* enum sandbox_part, as it says */
+	bool stuck;	     /* a worker: has not read its channel for a second */
+	int64_t stuck_since_ns;
+	bool reported, stack_asked;   /* of that */
 	struct event *input, *output; /* of the channel; NULL: none */
 	struct event *retry;	      /* flush the outbox again */
 	struct event *restart;	      /* start again */
@@ -262,6 +265,15 @@ bool children_adopted(const struct supervisor *s);
 
 /* children_released frees the slots of generations that no worker uses any more. */
 void children_released(struct supervisor *s);
+
+/* ---- watchdog.c */
+
+/* watchdog_look reports a worker that has been stuck for a while, and in the end kills it; to be
+ * called with each beat. */
+void watchdog_look(struct child *c);
+
+/* watchdog_stack logs where a stuck worker stands, as it says. */
+void watchdog_stack(struct child *c, const char *text);
 
 /* ---- commands.c */
 

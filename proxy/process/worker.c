@@ -23,6 +23,7 @@
 #include "proxy/process/role.h"
 #include "proxy/process/sandbox.h"
 #include "proxy/process/snapshot.h"
+#include "proxy/process/stack.h"
 
 enum { MESSAGES_PER_TURN = 32, ANSWERS_AT_ONCE = 16, KEEPER_FDS = 4 };
 #define SIGN_NS_PER_TURN INT64_C(1000000)
@@ -389,7 +390,7 @@ static bool begin(struct worker *w)
 	t->client_ended = client_ended;
 	t->client_ended_arg = w;
 	w->drain_timer.fire = drain_over;
-	if (getrandom(t->random, sizeof(t->random), 0) != sizeof(t->random))
+	if (!stack_listen() || getrandom(t->random, sizeof(t->random), 0) != sizeof(t->random))
 		return false;
 	t->random[0] |= 1;
 	if ((t->loop = loop_new()) == NULL || (w->keys = keys_new()) == NULL ||

@@ -66,6 +66,19 @@ static const int socket_calls[] = {
 	SCMP_SYS(sendto),      SCMP_SYS(setsockopt), SCMP_SYS(shutdown),
 };
 
+static struct scmp_arg_cmp is(unsigned arg, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){ .arg = arg, .op = SCMP_CMP_EQ, .datum_a = value };
+}
+
+/* Of the bits in `mask`, these. */
+static struct scmp_arg_cmp has(unsigned arg, scmp_datum_t mask, scmp_datum_t value)
+{
+	return (struct scmp_arg_cmp){
+		.arg = arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value
+	};
+}
+
 static bool allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -81,7 +94,7 @@ static bool allow(scmp_filter_ctx ctx, const int *calls, size_t n)
 /* Memory, but nothing in it that could be run. */
 static bool allow_memory(scmp_filter_ctx ctx)
 {
-	struct scmp_arg_cmp no_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	struct scmp_arg_cmp no_exec = has(2, PROT_EXEC, 0);
 
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, no_exec) == 0 &&
 	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, no_exec) == 0;
@@ -91,8 +104,7 @@ static bool allow_memory(scmp_filter_ctx ctx)
 static bool allow_abort(scmp_filter_ctx ctx)
 {
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
-				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()),
-				SCMP_A2(SCMP_CMP_EQ, SIGABRT)) == 0;
+				is(0, (scmp_datum_t)getpid()), is(2, SIGABRT)) == 0;
 }
 
 /* What libc calls fstat is one of them with an empty name, which it asks the kernel for by flag.
@@ -100,7 +112,7 @@ static bool allow_abort(scmp_filter_ctx ctx)
 static bool allow_stat_of_descriptor(scmp_filter_ctx ctx)
 {
 	enum { EMPTY_PATH = 0x1000 };
-	struct scmp_arg_cmp empty = SCMP_A3(SCMP_CMP_MASKED_EQ, EMPTY_PATH, EMPTY_PATH);
+	struct scmp_arg_cmp empty = has(3, EMPTY_PATH, EMPTY_PATH);
 
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), 1, empty) == 0;
 }
@@ -109,8 +121,7 @@ static bool allow_stat_of_descriptor(scmp_filter_ctx ctx)
 static bool allow_some(scmp_filter_ctx ctx, int call, const unsigned *wishes, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 1,
-				     SCMP_A1(SCMP_CMP_EQ, wishes[i])) != 0)
+		if (seccomp_rule_add(ctx, SCMP_ACT_ALLOW, call, 1, is(1, wishes[i])) != 0)
 			return false;
 	}
 	return true;
@@ -133,8 +144,8 @@ static bool allow_connections(scmp_filter_ctx ctx)
 
 	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
 		if (seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]),
-				     SCMP_A1(SCMP_CMP_MASKED_EQ, TYPE, SOCK_STREAM)) != 0)
+				     is(0, (scmp_datum_t)families[i]),
+				     has(1, TYPE, SOCK_STREAM)) != 0)
 			return false;
 	}
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0) == 0;
@@ -148,11 +159,11 @@ static bool allow_threads(scmp_filter_ctx ctx)
 
 	for (scmp_datum_t signal = LIBC_FIRST; signal <= LIBC_LAST; signal++) {
 		if (seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 1,
-				     SCMP_A0(SCMP_CMP_EQ, signal)) != 0)
+				     is(0, signal)) != 0)
 			return false;
 	}
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-				SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD)) == 0 &&
+				has(0, CLONE_THREAD, CLONE_THREAD)) == 0 &&
 	       seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) == 0;
 }
 

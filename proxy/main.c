@@ -28,6 +28,7 @@
 #include "proxy/process/supervisor.h"
 #include "version.h"
 
+static char *const *main_words; /* of the command line, for a binary that takes over */
 static const char flags_name[] = "command line"; /* of a configuration made from flags */
 
 /* ---- roles */
@@ -194,6 +195,8 @@ static int main_run(const struct cli *cli)
 	char folder[VALUE_MAX];
 	struct supervisor_options options = {
 		.source = { .file = cli->config, .folder = folder, .text_fd = -1 },
+		.program = main_words[0],
+		.argv = (const char *const *)main_words,
 		.ready_fd = -1,
 	};
 
@@ -256,6 +259,8 @@ static int main_proxy(const struct cli *cli)
 	char folder[VALUE_MAX];
 	struct supervisor_options options = {
 		.source = { .file = flags_name, .folder = folder, .text_fd = -1 },
+		.program = main_words[0],
+		.argv = (const char *const *)main_words,
 		.ready_fd = -1,
 	};
 	char *json = conf_sidecar_json(&flags);
@@ -372,6 +377,7 @@ int main(int argc, char **argv)
 	if (!main_standard_fds() || !main_ignore() || sigemptyset(&none) != 0 ||
 	    sigprocmask(SIG_SETMASK, &none, NULL) != 0)
 		return CLI_START;
+	main_words = argv;
 	if (!cli_parse(argc - 1, (const char *const *)(argv + 1), &cli, stdout, stderr))
 		return CLI_USAGE;
 	code = main_command(&cli);

@@ -13,6 +13,10 @@
 #include "proxy/http/stream.h"
 #include "proxy/observe/cause.h"
 
+/* Who connects is about to ask: for so long a connection without a request outlives the begin of a
+ * drain. */
+#define CODEC_FIRST_REQUEST_NS INT64_C(1000000000)
+
 /* What a server's codec tells its user, the connection's owner. */
 struct server_codec_events {
 	/* A request has come. The head becomes the user's; the stream is to be attached now, and

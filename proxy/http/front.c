@@ -88,6 +88,18 @@ static void front_end(struct client *c, enum cause cause)
 	finish(f, cause);
 }
 
+/* Until they say what is spoken. */
+static void await_first_bytes(struct front *f)
+{
+	int64_t ns = f->first_bytes_ns;
+
+	if (f->client.retire_ns != 0)
+		return;
+	if (f->draining && ns > CODEC_FIRST_REQUEST_NS)
+		ns = CODEC_FIRST_REQUEST_NS;
+	loop_after(f->client.traffic->loop, &f->timer, ns);
+}
+
 static void front_drain(struct client *c)
 {
 	struct front *f = (struct front *)c;
@@ -97,7 +109,7 @@ static void front_drain(struct client *c)
 	if (f->codec != NULL)
 		server_codec_drain(f->codec);
 	else if (f->opened && f->num_heard == 0)
-		(void)speak(f, SPEAKS_HTTP1); /* and say so: it is idle */
+		await_first_bytes(f);
 }
 
 static void front_retire(struct client *c)
@@ -112,7 +124,12 @@ static void timer_fired(struct timer *t)
 {
 	struct front *f = (struct front *)((char *)t - offsetof(struct front, timer));
 
-	front_end(&f->client, f->client.retire_ns == 0 ? CAUSE_HEADER_TIMEOUT : CAUSE_RETIRED);
+	if (f->client.retire_ns != 0)
+		front_end(&f->client, CAUSE_RETIRED);
+	else if (f->draining && f->num_heard == 0)
+		(void)speak(f, SPEAKS_HTTP1); /* which ends in good order */
+	else
+		front_end(&f->client, CAUSE_HEADER_TIMEOUT);
 }
 
 static const struct client_ops front_ops = {
@@ -236,12 +253,10 @@ static void link_opened(void *owner)
 	f->opened = true;
 	client_count_handshake(&f->client, f->link);
 	version = version_of(f);
-	if (version == 0 && f->draining)
-		version = SPEAKS_HTTP1;
 	if (version != 0)
 		(void)speak(f, version);
-	else if (f->client.retire_ns == 0)
-		loop_after(f->client.traffic->loop, &f->timer, f->first_bytes_ns);
+	else
+		await_first_bytes(f);
 }
 
 /* Goes on with what has been heard. False: the front is gone. */

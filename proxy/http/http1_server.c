@@ -216,7 +216,7 @@ static bool read_head(struct http1_server *h)
 	if (!h->began) {
 		h->began = true;
 		/* The first request's time began with the connection. */
-		if (h->num_requests > 0)
+		if (h->num_requests > 0 || h->draining)
 			set_timer(h, h->limits->request_header_ns);
 	}
 	if (!h->skipped && h->in.view.n == 1 && h->in.view.p[0] == '\r')
@@ -408,7 +408,8 @@ static void work_run(struct loop_task *t)
 			after_link(h);
 		return;
 	}
-	if (h->draining && http1_server_is_idle(h))
+	/* One that was just made gets the time to ask that it was made for. */
+	if (h->draining && h->num_requests > 0 && http1_server_is_idle(h))
 		http1_server_close(h);
 	run(h);
 }
@@ -497,6 +498,10 @@ void http1_server_drain(struct http1_server *h)
 {
 	CHECK(h, HTTP1_SERVER_MAGIC);
 	h->draining = true;
+	if (h->num_requests == 0 && http1_server_is_idle(h))
+		set_timer(h, h->limits->request_header_ns < CODEC_FIRST_REQUEST_NS
+				     ? h->limits->request_header_ns
+				     : CODEC_FIRST_REQUEST_NS);
 	loop_queue(h->loop, &h->work, LOOP_TRAFFIC);
 }
 

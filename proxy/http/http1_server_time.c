@@ -76,6 +76,8 @@ static void head_timer(struct http1_server *h)
 
 	if (h->began) {
 		http1_server_refuse(h, NULL, &late);
+	} else if (h->num_requests == 0 && h->draining) {
+		http1_server_close(h);
 	} else if (h->num_requests == 0) {
 		h->orderly = true;
 		http1_server_end(h, CAUSE_HEADER_TIMEOUT, "no request came");

@@ -99,6 +99,20 @@ bool endpoint_open(struct endpoint *e, const struct plan *p, struct problems *wh
 	return false;
 }
 
+bool endpoint_adopt(struct endpoint *e, const struct plan *p, int fd, int lock_fd)
+{
+	const struct sockaddr_un *at = (const struct sockaddr_un *)&p->admin;
+
+	endpoint_init(e);
+	e->lock_fd = lock_fd;
+	if (p->admin.ss_family == AF_UNIX) {
+		listen_adopt_file(fd, &e->file);
+		(void)snprintf(e->lock_path, sizeof(e->lock_path), "%s.lock", at->sun_path);
+	}
+	e->socket = handle_new(fd);
+	return e->socket != NULL;
+}
+
 void endpoint_hand_over(struct endpoint *e)
 {
 	e->file.path[0] = '\0';

@@ -25,6 +25,10 @@ void endpoint_init(struct endpoint *e);
  * are added to `why`. */
 bool endpoint_open(struct endpoint *e, const struct plan *p, struct problems *why);
 
+/* endpoint_adopt takes over what another process has bound for `p`: its listening socket, and of a
+ * unix socket the lock (-1: none). False: out of memory; the socket was closed. */
+bool endpoint_adopt(struct endpoint *e, const struct plan *p, int fd, int lock_fd);
+
 /* endpoint_hand_over forgets the files: they belong to another process now. */
 void endpoint_hand_over(struct endpoint *e);
 

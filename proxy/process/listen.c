@@ -202,6 +202,22 @@ fail:
 	return -1;
 }
 
+void listen_adopt_file(int fd, struct listen_file *file)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	socklen_t len = sizeof(at);
+	struct stat st;
+
+	*file = (struct listen_file){ .path = "" };
+	if (getsockname(fd, (struct sockaddr *)&at, &len) != 0 || at.sun_family != AF_UNIX ||
+	    memchr(at.sun_path, '\0', sizeof(at.sun_path)) == NULL ||
+	    lstat(at.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode))
+		return;
+	file->device = st.st_dev;
+	file->inode = st.st_ino;
+	memcpy(file->path, at.sun_path, sizeof(file->path));
+}
+
 void listen_unlink(struct listen_file *file)
 {
 	struct stat st;

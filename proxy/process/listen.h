@@ -40,6 +40,10 @@ bool listen_folder(const struct sockaddr_storage *address, char *why, size_t why
  * socket that nobody answers at. Returns the descriptor; -1: `why` says what and what to do. */
 int listen_unix(const struct listen_how *how, struct listen_file *file, char *why, size_t why_len);
 
+/* listen_adopt_file fills `file` for a unix socket that another process has bound; it stays empty
+ * where its path is gone. */
+void listen_adopt_file(int fd, struct listen_file *file);
+
 /* listen_unlink removes a unix socket's file if it is still the one that was bound. To be called
  * before the socket is closed: then nothing else can have its inode. */
 void listen_unlink(struct listen_file *file);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "proxy/net/limits.h"
+#include "proxy/process/notify.h"
 #include "proxy/process/spawn.h"
 #include "proxy/process/supervision.h"
 
@@ -68,6 +69,16 @@ static void reload_note(struct supervisor *s, bool done)
 			       s->reload.reason);
 }
 
+/* A service manager waits for both, and tells them apart by the time (sd_notify(3)). */
+static void reload_notify(bool begins)
+{
+	char text[80];
+
+	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
+		       supervision_now() / 1000);
+	notify_send(begins ? text : "READY=1");
+}
+
 /* ---- the end of one */
 
 static void reload_forget_loader(struct reload *r)
@@ -90,6 +101,8 @@ static void reload_idle(struct supervisor *s)
 
 	reload_forget_loader(r);
 	r->state = RELOAD_IDLE;
+	if (s->served)
+		reload_notify(false);
 	r->ticket = 0;
 	if (r->again && r->loader == 0 && s->stage == STAGE_SERVING) {
 		r->again = false;
@@ -248,6 +261,40 @@ static bool reload_has_descriptors(struct supervisor *s, const struct plan *p)
 	return false;
 }
 
+/* The admin socket, and of a supervisor before us what is for it. */
+static bool reload_open_admin(struct supervisor *s, const struct plan *p, struct problems *why)
+{
+	struct handover *left = &s->left;
+	int fd = left->admin_fd, lock_fd = left->lock_fd;
+
+	if (fd < 0 || !p->admin_on || strcmp(left->admin_text, p->admin_text) != 0)
+		return endpoint_open(&s->admin, p, why);
+	left->admin_fd = left->lock_fd = -1;
+	if (endpoint_adopt(&s->admin, p, fd, lock_fd))
+		return true;
+	problems_add(why, PROBLEM_ERROR, p->admin_text, "cannot listen: out of memory");
+	return false;
+}
+
+static bool reload_adopt_sockets(struct supervisor *s)
+{
+	bool ok = true;
+	char why[256], text[SNAPSHOT_TEXT + 256 + 32];
+
+	for (size_t i = 0; i < s->left.num; i++) {
+		struct handover_address *a = &s->left.addresses[i];
+		unsigned num = a->num;
+
+		a->num = 0;
+		if (sockets_adopt(&s->sockets, a->text, a->shared, a->fds, num, why, sizeof(why)))
+			continue;
+		(void)snprintf(text, sizeof(text), "%s: cannot be taken over: %s", a->text, why);
+		reload_say(s, CONF_LOG_ERROR, text);
+		ok = false;
+	}
+	return ok;
+}
+
 /* Everything that can fail, done so that it can be taken back. */
 static bool reload_prepare(struct supervisor *s, struct publication *p, struct logs *logs)
 {
@@ -261,7 +308,7 @@ static bool reload_prepare(struct supervisor *s, struct publication *p, struct l
 		       (enum conf_log_level)p->plan->log_level, &why);
 	ok = sockets_prepare(&s->sockets, p->plan, &why) && ok;
 	if (ok && reload_is_first(s))
-		ok = endpoint_open(&s->admin, p->plan, &why);
+		ok = reload_open_admin(s, p->plan, &why);
 	reload_say_problems(s, &why);
 	problems_fini(&why);
 	if (!ok || !reload_has_descriptors(s, p->plan))
@@ -351,6 +398,11 @@ static void reload_take(struct supervisor *s, int snapshot_fd, int keys_fd)
 	if (reload_is_first(s)) {
 		s->num_workers = p.plan->workers;
 		sockets_init(&s->sockets, s->num_workers);
+		if (!reload_adopt_sockets(s)) {
+			publication_fini(&p);
+			reload_refuse(s, exit_code);
+			return;
+		}
 	}
 	if (reload_prepare(s, &p, &logs)) {
 		reload_commit(s, &p, &logs);
@@ -505,7 +557,8 @@ void reload_begin(struct supervisor *s)
 {
 	struct reload *r = &s->reload;
 
-	if (r->state != RELOAD_IDLE || r->loader != 0) {
+	/* What a new binary has inherited must not change under it. */
+	if (r->state != RELOAD_IDLE || r->loader != 0 || s->upgrade.pid != 0) {
 		r->again = true;
 		return;
 	}
@@ -516,6 +569,8 @@ void reload_begin(struct supervisor *s)
 	r->ticket = r->asked;
 	r->asked = 0;
 	r->state = RELOAD_LOADING;
+	if (s->served)
+		reload_notify(true);
 	supervision_after(r->patience, SUPERVISION_LOAD_NS);
 	if (!reload_spawn(s)) {
 		r->answered = true;

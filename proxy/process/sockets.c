@@ -110,6 +110,71 @@ static struct listening *sockets_bind(struct sockets *s, const struct plan_socke
 	return NULL;
 }
 
+/* ---- what another process leaves */
+
+static void close_all(const int *fds, unsigned from, unsigned num)
+{
+	for (unsigned i = from; i < num; i++)
+		(void)close(fds[i]);
+}
+
+/* Binds what lacks beside the first one. */
+static bool adopt_rest(const char *text, int *fds, unsigned have, unsigned want, uint16_t *port,
+		       char *why, size_t why_len)
+{
+	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(address);
+	struct listen_how how = { .address = &address,
+				  .both_families = text[0] == ':',
+				  .beside_ours = true };
+
+	if (getsockname(fds[0], (struct sockaddr *)&address, &len) != 0 ||
+	    (address.ss_family != AF_INET && address.ss_family != AF_INET6)) {
+		(void)snprintf(why, why_len, "what was left for it is no socket of its kind");
+		return false;
+	}
+	*port = ntohs(((const struct sockaddr_in *)&address)->sin_port);
+	how.len = len;
+	return have >= want || listen_tcp(&how, want - have, fds + have, why, why_len);
+}
+
+bool sockets_adopt(struct sockets *s, const char *text, bool shared, const int *fds, unsigned num,
+		   char *why, size_t why_len)
+{
+	unsigned want = shared ? 1 : s->num_workers, have = num < want ? num : want;
+	struct listening *l = calloc(1, sizeof(*l) + s->num_workers * sizeof(l->handles[0]));
+	int all[CONF_MAX_WORKERS];
+
+	close_all(fds, have, num);
+	memcpy(all, fds, have * sizeof(all[0]));
+	(void)snprintf(why, why_len, "out of memory");
+	if (l == NULL || have == 0 ||
+	    (!shared && !adopt_rest(text, all, have, want, &l->port, why, why_len))) {
+		close_all(all, 0, have);
+		free(l);
+		return false;
+	}
+	(void)snprintf(l->text, sizeof(l->text), "%s", text);
+	l->id = ++s->last_id;
+	l->state = SOCKETS_NEW;
+	l->shared = shared;
+	if (shared)
+		listen_adopt_file(all[0], &l->file);
+	TAILQ_INSERT_TAIL(&s->list, l, entry);
+	if (listening_own(l, all, want))
+		return true;
+	listening_close(s, l);
+	return false;
+}
+
+void sockets_hand_over(struct sockets *s)
+{
+	struct listening *l;
+
+	TAILQ_FOREACH(l, &s->list, entry)
+		l->file.path[0] = '\0';
+}
+
 static struct listening *sockets_find(const struct sockets *s, const char *text)
 {
 	struct listening *l;

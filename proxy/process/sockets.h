@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -44,6 +45,16 @@ void sockets_init(struct sockets *s, unsigned num_workers);
 
 /* sockets_fini closes all and removes the files of unix sockets. */
 void sockets_fini(struct sockets *s);
+
+/* sockets_adopt takes over listening sockets that another process has bound at `text`, of worker 0
+ * and so on; what a load does not want of them goes with its commit. The descriptors become the
+ * set's, also on failure; those beyond our number of workers are closed, those that lack are bound.
+ * False: `why` says what is wrong. */
+bool sockets_adopt(struct sockets *s, const char *text, bool shared, const int *fds, unsigned num,
+		   char *why, size_t why_len);
+
+/* sockets_hand_over forgets the files of unix sockets: they belong to another process now. */
+void sockets_hand_over(struct sockets *s);
 
 /* sockets_prepare finds or binds every address of `p`, and writes their ids into it. False: each
  * address that cannot be bound was added to `why`; everything is as it was. */

@@ -1,8 +1,8 @@
 /* supervision: what the supervisor's parts share: its state, and the calls between them. Private
  * to supervisor.c (stages and signals), reload.c, child.c (one process), child_keeper.c (what only
  * the keeper has), child_sandbox.c (what confines them), children.c (all of them), cover.c (who
- * accepts for the dead), watchdog.c (who hangs) and commands.c (what the admin socket asks for).
- * One thread. */
+ * accepts for the dead), watchdog.c (who hangs), upgrade.c (a new binary) and commands.c (what the
+ * admin socket asks for). One thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,6 +14,7 @@
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
 #include "proxy/process/endpoint.h"
+#include "proxy/process/handover.h"
 #include "proxy/process/key_loads.h"
 #include "proxy/process/logs.h"
 #include "proxy/process/outbox.h"
@@ -97,6 +98,14 @@ struct reload {
 	uint64_t certificates_before;
 };
 
+/* A binary that is to take over. */
+struct upgrade {
+	pid_t pid; /* 0: there is none */
+	int fd;	   /* hears that it serves; -1: no more */
+	bool is_done;
+	struct event *input, *patience;
+};
+
 struct supervisor {
 	const struct supervisor_options *options;
 	struct event_base *base;
@@ -125,6 +134,8 @@ struct supervisor {
 	struct publication now;
 	uint32_t generation;
 	struct reload reload;
+	struct upgrade upgrade;
+	struct handover left; /* by a supervisor that we take over from */
 	struct child *workers;
 	unsigned num_workers;
 	struct child steward;
@@ -153,8 +164,8 @@ bool supervisor_begin(struct supervisor *s);
 /* supervisor_child_gone goes on with a stage that waited for a child's end. */
 void supervisor_child_gone(struct supervisor *s);
 
-/* supervisor_drain begins the end: after drain_delay, or, asked again, at once. No-op where it has
- * begun. */
+/* supervisor_drain begins the end: after drain_delay or, asked again or after an upgrade, at once.
+ * No-op where it has begun. */
 void supervisor_drain(struct supervisor *s);
 
 /* supervisor_serving notes that every worker has adopted the first generation. */
@@ -187,6 +198,9 @@ void child_send_logs(struct child *c);
 
 /* child_note writes to the board whether there is a process, since when, and what protects it. */
 void child_note(struct child *c);
+
+/* child_close_admin lets the steward answer no more. */
+void child_close_admin(struct child *c);
 
 /* child_kill ends it at once. */
 void child_kill(struct child *c);
@@ -282,6 +296,23 @@ bool commands_take(struct supervisor *s, const struct channel_message *m);
 
 /* commands_outcome answers all commands up to `ticket` (0: none); `text` says what came of them. */
 void commands_outcome(struct supervisor *s, uint32_t ticket, bool done, const char *text);
+
+/* ---- upgrade.c */
+
+/* upgrade_init prepares it. False: out of memory. */
+bool upgrade_init(struct supervisor *s);
+
+/* upgrade_fini frees it; a new binary that does not serve yet is killed. */
+void upgrade_fini(struct supervisor *s);
+
+/* upgrade_begin starts the binary that is to take over. */
+void upgrade_begin(struct supervisor *s);
+
+/* upgrade_ended takes note of its end, as waitpid told it. */
+void upgrade_ended(struct supervisor *s, int status);
+
+/* upgrade_stop gives it up: the end has begun. */
+void upgrade_stop(struct supervisor *s);
 
 /* ---- cover.c */
 

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proxy/process/notify.h"
 #include "proxy/process/privileges.h"
 #include "proxy/process/spawn.h"
 #include "proxy/process/supervision.h"
@@ -70,7 +71,11 @@ static bool supervisor_make_board(struct supervisor *s)
 
 bool supervisor_begin(struct supervisor *s)
 {
-	if (supervisor_make_board(s) && ticket_ring_rotate(&s->tickets) && children_init(s)) {
+	/* Sessions of before an upgrade go on; the first key is not old yet. */
+	if (s->left.tickets.num > 0)
+		s->tickets = s->left.tickets;
+	if (supervisor_make_board(s) && (s->tickets.num > 0 || ticket_ring_rotate(&s->tickets)) &&
+	    children_init(s)) {
 		s->stage = STAGE_SERVING;
 		supervision_after(s->rotate, ROTATE_NS);
 		supervision_after(s->beat, SUPERVISION_BEAT_NS);
@@ -84,6 +89,7 @@ bool supervisor_begin(struct supervisor *s)
 void supervisor_serving(struct supervisor *s)
 {
 	s->served = true;
+	notify_send("READY=1");
 	if (!s->isolated && s->now.plan->num_certificates > 0)
 		logs_say(&s->logs, CONF_LOG_WARNING,
 			 "key_isolation is off: the processes that face the network hold the "
@@ -94,6 +100,9 @@ void supervisor_serving(struct supervisor *s)
 	logs_say(&s->logs, CONF_LOG_INFO,
 		 "serving: generation %u, %u listeners, %u pools, %u workers", s->generation,
 		 s->now.plan->num_listeners, s->now.plan->num_pools, s->num_workers);
+	if (s->left.from != 0)
+		logs_say(&s->logs, CONF_LOG_INFO, "took over from process %ld", (long)s->left.from);
+	handover_fini(&s->left);
 	if (s->ready_fd >= 0) {
 		/* Nobody may be there any more to read it. */
 		if (write(s->ready_fd, "\n", 1) < 0)
@@ -152,6 +161,9 @@ static void supervisor_drain_now(struct supervisor *s)
 	s->stage = STAGE_DRAINING;
 	supervisor_say_draining(s);
 	reload_stop(s);
+	upgrade_stop(s);
+	if (!s->upgrade.is_done)
+		notify_send("STOPPING=1");
 	supervisor_stop_restarts(s);
 	children_send(s, &m);
 	/* Workers accept what is queued and close theirs; from then on clients are refused. */
@@ -167,7 +179,7 @@ void supervisor_drain(struct supervisor *s)
 
 	if (s->stage != STAGE_SERVING)
 		return;
-	if (delay == 0 || s->drain_waits) {
+	if (delay == 0 || s->drain_waits || s->upgrade.is_done) {
 		supervisor_drain_now(s);
 		return;
 	}
@@ -190,6 +202,7 @@ static void supervisor_stop(struct supervisor *s)
 	s->stage = STAGE_DRAINING;
 	s->stopping = true;
 	reload_stop(s);
+	upgrade_stop(s);
 	supervisor_stop_restarts(s);
 	children_send(s, &m);
 	sockets_fini(&s->sockets);
@@ -244,6 +257,8 @@ static void supervisor_reap(struct supervisor *s)
 			child_ended(c, status);
 		else if (pid == s->reload.loader)
 			reload_loader_ended(s, status);
+		else if (pid == s->upgrade.pid)
+			upgrade_ended(s, status);
 	}
 }
 
@@ -279,6 +294,10 @@ static void supervisor_signal(evutil_socket_t number, short what, void *arg)
 		if (!s->stopping && (s->stage == STAGE_SERVING || s->stage == STAGE_DRAINING))
 			supervisor_stop(s);
 		break;
+	case SIGUSR2:
+		if (s->stage == STAGE_SERVING)
+			upgrade_begin(s);
+		break;
 	case SIGUSR1:
 		if (s->stage == STAGE_SERVING || s->stage == STAGE_DRAINING)
 			supervisor_reopen(s);
@@ -290,7 +309,7 @@ static void supervisor_signal(evutil_socket_t number, short what, void *arg)
 
 static bool supervisor_catch(struct supervisor *s)
 {
-	static const int caught[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
+	static const int caught[] = { SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	for (size_t i = 0; i < sizeof(caught) / sizeof(caught[0]); i++) {
@@ -302,8 +321,7 @@ static bool supervisor_catch(struct supervisor *s)
 		if (event_add(e, NULL) != 0)
 			return false;
 	}
-	/* USR2 will start a new binary; until it does, it must not end this one. */
-	return sigaction(SIGPIPE, &ignore, NULL) == 0 && sigaction(SIGUSR2, &ignore, NULL) == 0;
+	return sigaction(SIGPIPE, &ignore, NULL) == 0;
 }
 
 /* ---- timers */
@@ -387,7 +405,7 @@ static bool supervisor_init(struct supervisor *s, const struct supervisor_option
 	s->deadline = evtimer_new(s->base, supervisor_deadline, s);
 	return s->listener_slots != NULL && s->pool_slots != NULL && s->server_slots != NULL &&
 	       s->rotate != NULL && s->cover != NULL && s->beat != NULL && s->deadline != NULL &&
-	       reload_init(s) && supervisor_catch(s);
+	       reload_init(s) && upgrade_init(s) && supervisor_catch(s);
 }
 
 static void supervisor_free_events(struct supervisor *s)
@@ -410,6 +428,8 @@ static void supervisor_free_events(struct supervisor *s)
 static void supervisor_fini(struct supervisor *s)
 {
 	reload_fini(s);
+	upgrade_fini(s);
+	handover_fini(&s->left);
 	children_fini(s);
 	key_loads_fini(&s->key_loads);
 	sockets_fini(&s->sockets);
@@ -429,12 +449,32 @@ static void supervisor_fini(struct supervisor *s)
 		(void)close(s->exe_fd);
 }
 
+/* Takes what a supervisor before us has left, if one has. */
+static bool supervisor_inherit(struct supervisor *s)
+{
+	char why[256];
+
+	if (!handover_take(&s->left, why, sizeof(why))) {
+		(void)fprintf(stderr, "sallyport: cannot start: %s\n", why);
+		return false;
+	}
+	if (s->left.ready_fd >= 0) {
+		s->ready_fd = s->left.ready_fd;
+		s->left.ready_fd = -1;
+	}
+	return true;
+}
+
 int supervisor_run(const struct supervisor_options *options)
 {
 	struct supervisor s;
 
 	if (!supervisor_init(&s, options)) {
 		(void)fprintf(stderr, "sallyport: cannot start: %s\n", strerror(errno));
+		s.exit_code = 3;
+		goto done;
+	}
+	if (!supervisor_inherit(&s)) {
 		s.exit_code = 3;
 		goto done;
 	}

@@ -7,6 +7,9 @@
 /* What to run. */
 struct supervisor_options {
 	struct loader_source source; /* descriptors and texts stay the caller's */
+	/* The program's name or path and its words, to start a newer one of; NULL: never. */
+	const char *program;
+	const char *const *argv;
 	int ready_fd; /* gets a byte once everything serves, and is closed then; -1: none */
 };
 

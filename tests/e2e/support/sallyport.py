@@ -1,5 +1,6 @@
 """The binary under test: starts it, asks it, stops it, and looks for what must not have been."""
 
+import ctypes
 import http.client
 import json
 import os
@@ -45,6 +46,49 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class _Heir:
+    """What Popen is for the others, of a supervisor that took over: the child of a child, which
+    comes to us when its parent ends."""
+
+    _PR_SET_CHILD_SUBREAPER = 36
+
+    def __init__(self, pid):
+        self.pid = pid
+        self._code = None
+
+    @classmethod
+    def expect(cls):
+        """Before the first one is born."""
+        ctypes.CDLL(None).prctl(cls._PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def poll(self):
+        if self._code is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                # Not ours yet; or its parent, which still drains, has heard how it ended.
+                if not processes.alive(self.pid):
+                    self._code = 0
+                return self._code
+            if pid == self.pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+    def wait(self, timeout=PATIENCE):
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("sallyport", timeout)
+            time.sleep(0.01)
+        return self._code
+
+    def send_signal(self, sig):
+        os.kill(self.pid, sig)
+
+    def kill(self):
+        processes.kill(self.pid)
+
+
 class Sallyport:
     """One running instance with files of its own in `folder`: sallyport.json, admin.sock,
     error.log, access.log, stdout, stderr."""
@@ -55,6 +99,7 @@ class Sallyport:
         self.admin_path = str(self.folder / "admin.sock")
         self.config = None
         self.process = None
+        self.program = binary()
         self.enter = None  # is called in the new process before it is the binary's
         self.expect_noise = ()  # patterns that are wanted, of those that must not be
         self._nofile = nofile
@@ -105,7 +150,7 @@ class Sallyport:
         if SANITIZED:
             environ.setdefault("ASAN_OPTIONS", "abort_on_error=1")
             environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-        argv = [binary(), "run", "-c", str(self.config_path)]
+        argv = [str(self.program), "run", "-c", str(self.config_path)]
         if self._nofile:
             argv = ["prlimit", f"--nofile={self._nofile}:{self._nofile}", *argv]
         with open(self.folder / "stdout", "ab") as out, open(self.folder / "stderr", "ab") as err:
@@ -186,6 +231,22 @@ class Sallyport:
                     return word
             return None
         return wait_until(outcome, "the outcome of a reload", timeout)
+
+    def upgrade(self, timeout=PATIENCE):
+        """Upgrades by SIGUSR2 and follows the new supervisor. Returns the old one, to be waited for.
+        """
+        _Heir.expect()
+        old, at = self.process, len(self.error_log())
+        self._seen.update(processes.descendants(old.pid))
+        self.signal(signal.SIGUSR2)
+
+        def outcome():
+            return re.search(rf"upgraded: process (\d+) serves|the upgrade failed: .*|no upgrade: .*",
+                             self.error_log()[at:])
+        found = wait_until(outcome, "the outcome of an upgrade", timeout)
+        assert found.group(1), found.group()
+        self.process = _Heir(int(found.group(1)))
+        return old
 
     # ---- what it says
 

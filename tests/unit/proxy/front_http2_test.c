@@ -202,8 +202,28 @@ Test(front_http2, all_may_be_ended_before_it_is_known)
 	scene_fini(&s);
 }
 
+Test(front_http2, one_that_was_silent_may_speak_either_in_a_drain)
+{
+	for (unsigned opened = 0; opened < 2; opened++) {
+		struct http_scene s;
+		struct bare b;
+
+		scene_init(&s, both, 1, false);
+		cr_assert(scene_enter(&s, PLAIN, &b));
+		if (opened)
+			rig_rest(&s.rig, 1);
+		clients_drain(&s.w.traffic);
+		rig_rest(&s.rig, 50);
+		bare_say(&b, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+		cr_assert(scene_until_ended(&s, &b));
+		cr_assert_not_null(strstr(b.got, "Connection: close\r\n"), "%s", b.got);
+		bare_close(&b);
+		scene_fini(&s);
+	}
+}
+
 /* One that has said nothing must not hold up the end of a worker. */
-Test(front_http2, one_that_is_silent_drains_at_once)
+Test(front_http2, one_that_is_silent_drains_soon)
 {
 	for (unsigned opened = 0; opened < 2; opened++) {
 		struct http_scene s;

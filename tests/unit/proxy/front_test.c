@@ -132,7 +132,7 @@ Test(front, a_handshake_holds_its_snapshot_and_no_longer)
 
 /* ---- draining and retirement */
 
-Test(front, an_idle_one_drains_at_once)
+Test(front, one_that_was_just_made_drains_soon)
 {
 	struct bare client;
 	struct http_scene s;

@@ -724,6 +724,41 @@ Test(http1_server, draining_ends_idle_connections_at_once)
 	close_stage(&t);
 }
 
+Test(http1_server, draining_gives_a_new_connection_the_time_to_ask)
+{
+	struct stage t;
+
+	open_stage(&t);
+	http1_server_drain(t.side.server);
+	rig_rest(&t.rig, 50);
+	say(&t, GET);
+	got(&t, "Connection: close\r\n\r\nok\n");
+	ended(&t);
+	told(&t, "ended closed");
+	close_stage(&t);
+	/* Not for ever. */
+	open_stage(&t);
+	http1_server_drain(t.side.server);
+	ended(&t);
+	cr_assert(t.side.got_eof);
+	told(&t, "ended closed");
+	close_stage(&t);
+}
+
+Test(http1_server, a_head_that_begins_in_a_drain_has_its_whole_time)
+{
+	struct stage t;
+
+	open_stage(&t);
+	http1_server_drain(t.side.server);
+	say(&t, "GET / HTTP/1.1\r\n");
+	rig_rest(&t.rig, 1200);
+	say(&t, HOST "\r\n");
+	got(&t, "Connection: close\r\n\r\nok\n");
+	ended(&t);
+	close_stage(&t);
+}
+
 Test(http1_server, draining_lets_a_request_that_is_on_its_way_end)
 {
 	struct stage t;

@@ -15,7 +15,7 @@
 enum { CHILD_MESSAGES_PER_TURN = 32, CHILD_SEND_TRIES = 20 };
 #define CHILD_STABLE_NS (10000 * SUPERVISION_MS) /* who lived this long starts again at once */
 #define CHILD_FIRST_DELAY_NS (50 * SUPERVISION_MS)
-#define CHILD_MAX_DELAY_NS (5000 * SUPERVISION_MS)
+#define CHILD_MAX_DELAY_NS (400 * SUPERVISION_MS) /* nobody shall miss it for a second */
 #define CHILD_RETRY_NS (10 * SUPERVISION_MS)
 #define CHILD_GONE_NS (1000 * SUPERVISION_MS) /* from closing its channel to its end */
 

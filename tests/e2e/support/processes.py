@@ -64,6 +64,14 @@ def descriptors(pid):
         return 0
 
 
+def target(pid, fd):
+    """What a descriptor of it is; empty where it has gone."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}")
+    except OSError:
+        return ""
+
+
 def peers_of(pid, port):
     """The clients' ports of those connections to `port` that this process has."""
     inodes = set()

@@ -53,8 +53,12 @@ static void make(void)
 	cr_assert_not_null(w);
 }
 
+static bool outlived; /* the writer still looks at what it was given */
+
 static void drop(void)
 {
+	if (outlived)
+		return;
 	for (int i = 0; i < WORKERS; i++)
 		free(heads[i]);
 	names_unref(names);
@@ -302,6 +306,7 @@ Test(logwriter, a_stuck_log_stalls_the_other_for_a_while_only)
 	cr_assert_gt(metrics_read(&metrics.log_dropped), 1000);
 	/* It cannot finish; the process would end now. */
 	cr_assert_not(logwriter_finish(w, SECOND / 5));
+	outlived = true;
 	(void)close(fds[0]);
 }
 

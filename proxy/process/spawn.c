@@ -33,8 +33,9 @@ int spawn_open(void)
 static void spawn_environment(char *out[SPAWN_MAX_ENV])
 {
 	static const char *const kept[] = {
-		"ASAN_OPTIONS=",  "LSAN_OPTIONS=",	"TSAN_OPTIONS=", "TZ=",
-		"UBSAN_OPTIONS=", "LLVM_PROFILE_FILE=", "PATH=",	 "LD_LIBRARY_PATH="
+		"ASAN_OPTIONS=", "LSAN_OPTIONS=",    "TSAN_OPTIONS=",
+		"TZ=",		 "UBSAN_OPTIONS=",   "LLVM_PROFILE_FILE=",
+		"PATH=",	 "LD_LIBRARY_PATH=", "LD_PRELOAD=" /* another allocator, say */
 	};
 	size_t n = 0;
 

@@ -471,7 +471,11 @@ static void hold(struct bench *b)
 /* Works until `units` have ended. */
 static void work(struct bench *b, unsigned units)
 {
-	while (!b->failed && b->ended < units) {
+	double end = b->what->seconds > 0 ? now() + b->what->seconds : 0;
+
+	while (!b->failed && b->ended < units && (end == 0 || b->ended < b->started)) {
+		if (end > 0 && now() > end)
+			b->units = b->started;
 		if (turn(b, PATIENCE_MS))
 			continue;
 		(void)fprintf(stderr, "bench_load: port %u: %u of %u units, then silence\n",

@@ -35,7 +35,8 @@ static int usage(void)
 	(void)fputs(
 		"usage: bench_load backend PORT [--segment BYTES]\n"
 		"       bench_load full|resumed|bodies|idle|kept PORT [--units N] [--concurrency N]\n"
-		"                  [--open N] [--asking N] [--body BYTES] [--segment BYTES] [--plain]\n",
+		"                  [--open N] [--asking N] [--body BYTES] [--segment BYTES] [--plain]\n"
+		"                  [--seconds N]\n",
 		stderr);
 	return 2;
 }
@@ -79,6 +80,7 @@ static bool options(int argc, char **argv, struct load *what)
 		{ "body", required_argument, NULL, 'b' },
 		{ "segment", required_argument, NULL, 's' },
 		{ "plain", no_argument, NULL, 'p' },
+		{ "seconds", required_argument, NULL, 't' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t n;
@@ -114,6 +116,11 @@ static bool options(int argc, char **argv, struct load *what)
 			if (!number(optarg, UINT16_MAX, &n))
 				return false;
 			what->segment = (uint16_t)n;
+			break;
+		case 't':
+			if (!number(optarg, 3600, &n))
+				return false;
+			what->seconds = (unsigned)n;
 			break;
 		case 'p':
 			what->plain = true;

@@ -1,5 +1,5 @@
-/* lsan_runner: leaves Criterion's own process out of leak checks. Its threads may still hold something
- * when it ends; the tests, which run in processes of their own, are checked. */
+/* lsan_runner: leaves Criterion's own process out of leak checks. Its threads may still hold
+ * something when it ends; the tests, which run in processes of their own, are checked. */
 
 #include <stdlib.h>
 

@@ -136,12 +136,21 @@ static bool run_traffic(struct loop *l)
 	return true;
 }
 
-static void run_class(struct loop *l, enum loop_class class)
+/* A step of a handshake may cost as much as fifty requests: after this long whoever has spoken
+ * meanwhile is heard. */
+#define NEWCOMERS_NS INT64_C(100000)
+
+/* One at least. False: the time was over before the work. */
+static bool run_class(struct loop *l, enum loop_class class, int64_t until)
 {
 	struct loop_task *t;
 
-	for (unsigned i = 0; i < quantum[class] && (t = pop(l, class)) != NULL; i++)
+	for (unsigned i = 0; i < quantum[class] && (t = pop(l, class)) != NULL; i++) {
 		t->run(t);
+		if (loop_clock_ns() > until)
+			return false;
+	}
+	return true;
 }
 
 /* Runs what is queued now; what that queues again is for the next turn. */
@@ -191,14 +200,18 @@ static bool set_alarm(struct loop *l)
 
 static void run_newcomers(struct loop *l)
 {
+	int64_t until = loop_clock_ns() + NEWCOMERS_NS;
+	bool in_time;
+
 	if (l->num_queued[LOOP_HANDSHAKE] + between_waiting(l) < BACKLOG ||
 	    l->turns % ACCEPT_RARELY == 0)
-		run_class(l, LOOP_ACCEPT);
-	run_class(l, LOOP_HANDSHAKE);
+		(void)run_class(l, LOOP_ACCEPT, until);
+	in_time = run_class(l, LOOP_HANDSHAKE, until);
 	/* Answers of `between` continue handshakes: let them leave with this turn. */
 	if (between_waiting(l) > 0) {
 		l->between(l->between_arg);
-		run_class(l, LOOP_HANDSHAKE);
+		if (in_time)
+			(void)run_class(l, LOOP_HANDSHAKE, until);
 	}
 }
 

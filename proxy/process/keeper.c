@@ -16,11 +16,10 @@
 #include "certs/key_store.h"
 #include "proxy/process/channel.h"
 #include "proxy/process/host.h"
+#include "proxy/process/priority.h"
 #include "proxy/process/role.h"
 #include "proxy/process/sandbox.h"
 #include "proxy/process/signers.h"
-
-enum { NICE = 5 };
 
 struct load {
 	LIST_ENTRY(load) entry;
@@ -182,7 +181,7 @@ int keeper_main(bool sandboxed)
 		return 3;
 	LIST_INIT(&k->loads);
 	/* Before the threads are made: each has a priority of its own. */
-	(void)setpriority(PRIO_PROCESS, 0, NICE);
+	priority_patient();
 	if (sandboxed && (sandbox_possible() & SANDBOX_FILES) != 0)
 		ready.flags |= sandbox_files(SANDBOX_KEEPER);
 	if ((k->signers = signers_new(k->store, num_cpus, refused, NULL)) == NULL)

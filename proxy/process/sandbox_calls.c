@@ -209,7 +209,9 @@ uint32_t sandbox_calls(enum sandbox_role role)
 		return 0;
 	if (sigaction(SIGSYS, &action, NULL) != 0 || !allow_role(ctx, role))
 		goto done;
-	if ((error = -seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1)) == 0)
+	/* A tree to search, not a list: it is gone through with each call. */
+	if ((error = -seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1)) == 0 &&
+	    (error = -seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2)) == 0)
 		error = -seccomp_load(ctx);
 done:
 	seccomp_release(ctx);

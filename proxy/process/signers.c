@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -14,6 +15,8 @@
 #include "certs/key_store.h"
 #include "conf/conf.h"
 #include "conf/must.h"
+
+enum { DEAR_BYTES = 256 }; /* of a signature: RSA */
 
 /* What is shared with a worker. */
 struct area {
@@ -181,6 +184,10 @@ static void answer(struct signers *s, struct area *a, const struct keeper_reques
 	MUST(pthread_mutex_unlock(&a->lock) == 0);
 	if (wake)
 		notify(a->answered_fd);
+	/* A kernel that preempts lazily lets a worker in at the next system call, or not before the
+	 * next tick. */
+	if (to.len >= DEAR_BYTES)
+		(void)sched_yield();
 }
 
 /* Waits until somebody asks, or is woken by another one who found more than it can do. */

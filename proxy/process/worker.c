@@ -20,6 +20,7 @@
 #include "proxy/net/traffic.h"
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
+#include "proxy/process/priority.h"
 #include "proxy/process/role.h"
 #include "proxy/process/sandbox.h"
 #include "proxy/process/snapshot.h"
@@ -435,6 +436,7 @@ int worker_main(bool sandboxed)
 
 	if (w == NULL)
 		return 3;
+	priority_prompt();
 	good = begin(w);
 	w->protection = sandbox_enter(SANDBOX_WORKER, sandboxed);
 	good = good && loop_run(w->traffic.loop) && w->draining;

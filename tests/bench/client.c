@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct bench {
 	unsigned units; /* that may be started now */
 	unsigned started, ended, resumed, resets;
 	uint64_t bytes; /* of bodies */
+	double paused;	/* seconds */
 	bool failed;
 	char request[256];
 	size_t request_len;
@@ -216,6 +218,10 @@ static void end_unit(struct slot *s)
 	SSL_free(s->ssl);
 	s->ssl = NULL;
 	s->bench->ended++;
+	if (s->bench->what->pause_ms > 0) {
+		(void)poll(NULL, 0, (int)s->bench->what->pause_ms);
+		s->bench->paused += s->bench->what->pause_ms / 1e3;
+	}
 	start(s);
 }
 
@@ -453,7 +459,8 @@ static void report(const struct bench *b, double seconds)
 {
 	(void)printf("{\"units\": %u, \"resumed\": %u, \"resets\": %u, \"bytes\": %llu, "
 		     "\"seconds\": %.6f}\n",
-		     b->ended, b->resumed, b->resets, (unsigned long long)b->bytes, seconds);
+		     b->ended, b->resumed, b->resets, (unsigned long long)b->bytes,
+		     seconds - b->paused);
 	(void)fflush(stdout);
 }
 

@@ -36,7 +36,7 @@ static int usage(void)
 		"usage: bench_load backend PORT [--segment BYTES]\n"
 		"       bench_load full|resumed|bodies|idle|kept PORT [--units N] [--concurrency N]\n"
 		"                  [--open N] [--asking N] [--body BYTES] [--segment BYTES] [--plain]\n"
-		"                  [--seconds N]\n",
+		"                  [--seconds N] [--pause MS]\n",
 		stderr);
 	return 2;
 }
@@ -81,6 +81,7 @@ static bool options(int argc, char **argv, struct load *what)
 		{ "segment", required_argument, NULL, 's' },
 		{ "plain", no_argument, NULL, 'p' },
 		{ "seconds", required_argument, NULL, 't' },
+		{ "pause", required_argument, NULL, 'w' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t n;
@@ -116,6 +117,11 @@ static bool options(int argc, char **argv, struct load *what)
 			if (!number(optarg, UINT16_MAX, &n))
 				return false;
 			what->segment = (uint16_t)n;
+			break;
+		case 'w':
+			if (!number(optarg, 10000, &n))
+				return false;
+			what->pause_ms = (unsigned)n;
 			break;
 		case 't':
 			if (!number(optarg, 3600, &n))

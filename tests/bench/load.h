@@ -24,6 +24,7 @@ struct load {
 	unsigned open;	      /* kept: connections; at least `concurrency` */
 	unsigned asking;      /* kept: how many of them take turns; the others stay silent */
 	uint16_t segment;     /* see load_tune_fd */
+	unsigned pause_ms;    /* before each unit but the first; for a concurrency of 1 */
 	unsigned seconds;     /* no more units are begun after so many; 0: all of them are */
 	uint64_t body;	      /* bytes of each response's body; 0: the small one */
 };

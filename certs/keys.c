@@ -32,6 +32,7 @@ struct keys_job {
 	uint8_t class;
 	bool asked; /* the keeper has it, as that slot */
 	uint32_t slot;
+	int64_t deadline_ns; /* INT64_MAX: none */
 	keys_answer *answer;
 	void *owner;
 	size_t len;
@@ -51,6 +52,7 @@ struct keys {
 	struct key_store *store;
 	struct jobs waiting[KEYS_CLASSES]; /* oldest first */
 	size_t num_jobs;
+	bool shedding;
 	unsigned num_cheap; /* in a row, while something dear waits */
 	/* With a keeper: */
 	struct keeper_end end; /* `area` NULL: without */
@@ -132,6 +134,7 @@ struct keys_job *keys_sign(struct keys *k, struct key_id key, uint16_t algorithm
 				  .key = key,
 				  .algorithm = algorithm,
 				  .class = (uint8_t)class_of(algorithm),
+				  .deadline_ns = INT64_MAX,
 				  .answer = answer,
 				  .owner = owner,
 				  .len = message.n };
@@ -155,6 +158,11 @@ void keys_cancel(struct keys_job *job)
 		TAILQ_REMOVE(&k->waiting[job->class], job, link);
 	k->num_jobs--;
 	free(job);
+}
+
+void keys_set_deadline(struct keys_job *job, int64_t deadline_ns)
+{
+	job->deadline_ns = deadline_ns;
 }
 
 size_t keys_waiting(const struct keys *k)
@@ -185,6 +193,36 @@ static void give(struct keys_job *job, struct span signature)
 	job->keys->num_jobs--;
 	job->answer(job->owner, signature);
 	free(job);
+}
+
+/* ---- too many of them */
+
+bool keys_is_shedding(const struct keys *k)
+{
+	CHECK(k, KEYS_MAGIC);
+	return k->shedding;
+}
+
+unsigned keys_shed(struct keys *k, int64_t now_ns)
+{
+	unsigned shed = 0;
+
+	CHECK(k, KEYS_MAGIC);
+	k->shedding = true;
+	for (unsigned class = 0; class < KEYS_CLASSES; class ++) {
+		struct keys_job *job;
+
+		/* Those behind it have as much time as it, or more. */
+		while (k->num_jobs > KEYS_SHED_PAST &&
+		       (job = TAILQ_FIRST(&k->waiting[class])) != NULL &&
+		       job->deadline_ns - now_ns < KEYS_TO_FINISH_NS) {
+			TAILQ_REMOVE(&k->waiting[class], job, link);
+			give(job, span_of("", 0));
+			shed++;
+		}
+	}
+	k->shedding = false;
+	return shed;
 }
 
 /* ---- signing here */

@@ -14,7 +14,11 @@ enum {
 	KEYS_MAX_SIGNATURE = 1024,   /* bytes: RSA up to 8192 bits */
 	KEYS_MAX_MESSAGE = 64 << 10, /* less by the keeper: KEY_MESSAGE_MAX */
 	KEYS_MAX_WAITING = 16 << 10, /* jobs */
+	KEYS_SHED_PAST = 512,	     /* waiting jobs */
 };
+
+/* From a signature to the end of its handshake: the client has to answer. */
+#define KEYS_TO_FINISH_NS INT64_C(500000000)
 
 struct keys;
 struct keys_job;
@@ -56,6 +60,18 @@ void keys_use_keeper(struct keys *k, struct keeper_area *area, void (*wake)(void
  * keys_sign. */
 struct keys_job *keys_sign(struct keys *k, struct key_id key, uint16_t algorithm,
 			   struct span message, keys_answer *answer, void *owner);
+
+/* keys_set_deadline says when the asker gives up, on the clock of keys_shed. Without one a job
+ * waits as long as it takes. */
+void keys_set_deadline(struct keys_job *job, int64_t deadline_ns);
+
+/* keys_shed answers, empty and the oldest first, jobs that can no longer be of use: whose deadline
+ * is nearer than KEYS_TO_FINISH_NS, while more than KEYS_SHED_PAST wait. Returns how many that
+ * were. */
+unsigned keys_shed(struct keys *k, int64_t now_ns);
+
+/* keys_is_shedding tells an answer that it comes from keys_shed. */
+bool keys_is_shedding(const struct keys *k);
 
 /* keys_cancel forgets a job that has not been answered; NULL is fine. */
 void keys_cancel(struct keys_job *job);

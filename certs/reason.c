@@ -67,6 +67,8 @@ static const char *const reason_words[TLS_REASON_COUNT] = {
 	[TLS_REASON_PEER_REJECTS_CERTIFICATE] = "the peer does not accept the certificate",
 	[TLS_REASON_VERIFY] = "the server's certificate could not be verified",
 	[TLS_REASON_KEY] = "the private key could not sign",
+	[TLS_REASON_SHED] =
+		"so many handshakes wait for a signature that this one could not finish in time",
 	[TLS_REASON_MEMORY] = "out of memory",
 };
 

@@ -24,6 +24,7 @@
 	TLS_REASON(PEER_REJECTS_CERTIFICATE, "peer_rejects_certificate") \
 	TLS_REASON(VERIFY, "certificate_verify_failed")                  \
 	TLS_REASON(KEY, "private_key_failed")                            \
+	TLS_REASON(SHED, "handshake_shed")                               \
 	TLS_REASON(MEMORY, "out_of_memory")
 
 enum tls_reason {

@@ -38,7 +38,9 @@ struct handshake {
 	void (*ready)(void *owner);
 	void *owner;
 	struct key_id key;
+	int64_t deadline_ns;
 	enum signing signing;
+	bool shed;	      /* when SIGNING_DONE, without a signature */
 	struct keys_job *job; /* while SIGNING_WAITS */
 	uint8_t *signature;   /* when SIGNING_DONE; NULL: it failed */
 	size_t signature_len;
@@ -103,7 +105,7 @@ static enum ssl_private_key_result_t sign_complete(SSL *ssl, uint8_t *out, size_
 		return ssl_private_key_retry;
 	h->signing = SIGNING_NONE;
 	if (h->signature == NULL || h->signature_len > max_out) {
-		reason_raise(TLS_REASON_KEY);
+		reason_raise(h->shed ? TLS_REASON_SHED : TLS_REASON_KEY);
 		return ssl_private_key_failure;
 	}
 	memcpy(out, h->signature, h->signature_len);
@@ -119,6 +121,7 @@ static void signed_answer(void *owner, struct span signature)
 
 	h->job = NULL;
 	h->signing = SIGNING_DONE;
+	h->shed = keys_is_shedding(h->server->parts.keys);
 	if (signature.n > 0 && (h->signature = malloc(signature.n)) != NULL) {
 		memcpy(h->signature, signature.p, signature.n);
 		h->signature_len = signature.n;
@@ -142,6 +145,7 @@ static enum ssl_private_key_result_t sign(SSL *ssl, uint8_t *out, size_t *out_le
 		reason_raise(TLS_REASON_KEY);
 		return ssl_private_key_failure;
 	}
+	keys_set_deadline(h->job, h->deadline_ns);
 	h->signing = SIGNING_WAITS;
 	return ssl_private_key_retry;
 }
@@ -287,7 +291,9 @@ SSL *server_tls_accept(struct server_tls *s, void (*ready)(void *owner), void *o
 	h->ready = ready;
 	h->owner = owner;
 	h->key = (struct key_id){ 0 };
+	h->deadline_ns = INT64_MAX;
 	h->signing = SIGNING_NONE;
+	h->shed = false;
 	h->job = NULL;
 	h->signature = NULL;
 	h->signature_len = 0;
@@ -302,6 +308,14 @@ fail:
 	free(h);
 	ERR_clear_error();
 	return NULL;
+}
+
+void server_tls_deadline(SSL *ssl, int64_t deadline_ns)
+{
+	struct handshake *h = handshake_of(ssl);
+
+	if (h != NULL)
+		h->deadline_ns = deadline_ns;
 }
 
 void server_tls_finished(SSL *ssl)

@@ -41,6 +41,10 @@ void server_tls_free(struct server_tls *s);
  * NULL: out of memory. */
 SSL *server_tls_accept(struct server_tls *s, void (*ready)(void *owner), void *owner);
 
+/* server_tls_deadline says when the handshake of `ssl` is given up, on the clock of keys_shed: past
+ * help, it may fail before. */
+void server_tls_deadline(SSL *ssl, int64_t deadline_ns);
+
 /* server_tls_finished frees the handshake state; call it once the handshake has ended well. The
  * SSL no longer needs `s`, its index or its keys after this. (In TLS 1.3 the library holds the
  * tickets back until the first SSL_write, which may be of 0 bytes.) */

@@ -486,6 +486,7 @@ struct link *link_accept(struct loop *loop, int fd, struct server_tls *tls, int6
 			(void)close(fd);
 			return NULL;
 		}
+		server_tls_deadline(l->ssl, loop->now_ns + timeout_ns);
 	}
 	/* Most clients have said something by now: reading saves waiting for the edge. */
 	l->state = LINK_HANDSHAKE;

@@ -277,7 +277,7 @@ static struct admin_connection *connection_of(struct admin *a, struct evhttp_req
 static bool may_command(const struct admin *a, const struct admin_connection *c)
 {
 	int fd = bufferevent_getfd(c->bufev);
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
 	socklen_t len = sizeof(address);
 	struct ucred peer;
 

@@ -70,8 +70,9 @@ static void drop_fds(const int *fds, size_t num_fds)
 static void sign(void *arg)
 {
 	struct worker *w = arg;
-	int64_t until = loop_clock_ns() + SIGN_NS_PER_TURN;
+	int64_t now = loop_clock_ns(), until = now + SIGN_NS_PER_TURN;
 
+	(void)keys_shed(w->keys, now);
 	do
 		keys_run(w->keys, w->keeper == NULL ? 1 : ANSWERS_AT_ONCE);
 	while (keys_ready(w->keys) && loop_clock_ns() < until);

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from support import tlsclient
+from support import confine, tlsclient
 from support.sallyport import ENDED, binary
 from support.tlsclient import served_serial
-from support.wait import PATIENCE, SANITIZED, wait_until
+from support.wait import PATIENCE, wait_until
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 
@@ -46,7 +46,7 @@ def test_status_says_what_there_is(instance):
         assert processes["keeper", None]["pid"] == made.keeper()
         assert processes["steward", None]["pid"] == made.steward()
         assert {processes["worker", n]["pid"] for n in (0, 1)} == set(made.workers())
-        protection = ["privileges"] if SANITIZED else ["privileges", "landlock", "seccomp"]
+        protection = confine.protection()
         for role in (("keeper", None), ("steward", None), ("worker", 0), ("worker", 1)):
             assert processes[role]["protection"] == protection
             assert processes[role]["uptime_seconds"] < 60

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import resource
 import signal
 import ssl
 import time
@@ -55,8 +56,10 @@ def test_both_versions_and_kinds_of_key(instance, leaves, version):
 
 
 def test_it_yields_to_workers(instance):
+    fetch(instance.port)  # so they have begun
     nice = [os.getpriority(os.PRIO_PROCESS, p) for p in (instance.keeper(), *instance.workers())]
     assert nice[0] > nice[1] == nice[2]
+    assert os.sched_getscheduler(instance.keeper()) == os.SCHED_BATCH
 
 
 def test_no_handshake_notices_that_it_dies(instance):
@@ -85,6 +88,33 @@ def test_handshakes_wait_for_one_that_hangs(instance):
         time.sleep(0.5)
         knocks = knocking.finish()
     assert knocks and not [k for k in knocks if k.error]
+
+
+def test_what_cannot_finish_any_more_is_shed(sallyport, web, authority):
+    """More handshakes than can be signed in their time: those that are past help make room for the
+    others, and are counted."""
+    dear = authority.leaf("a.example", key="rsa4096")
+    made = sallyport([web().address], tls=[dear.pem], workers=1,
+                     listener={"timeouts": {"handshake": "1500ms"}})
+    fetch(made.port)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    waiting = []
+    try:
+        for _ in range(1100):
+            waiting.append(Wire(made.port, ctx=rsa_context(ssl.TLSVersion.TLSv1_3)))
+            waiting[-1].raw.sendall(waiting[-1].first_flight())
+        shed = made.wait_metric(lambda n: n is not None and n > 0, "tls_handshake_failures_total",
+                                cause="handshake_shed", listener="door")
+    finally:
+        for each in waiting:
+            each.raw.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert shed < 1100 - 512, "some could be signed in time"
+    made.wait_record(cause="handshake_shed")
+    made.wait_metric(0, "connections_active")
+    for _ in range(5):
+        fetch(made.port)
 
 
 def test_a_new_worker_finds_it(instance):

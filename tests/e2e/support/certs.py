@@ -15,6 +15,7 @@ _MAKERS = {
     "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
     "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
     "rsa": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "rsa4096": lambda: rsa.generate_private_key(public_exponent=65537, key_size=4096),
     "ed25519": ed25519.Ed25519PrivateKey.generate,
 }
 

@@ -6,6 +6,8 @@ import os
 import platform
 import struct
 
+from support.wait import SANITIZED
+
 _NUMBERS = {
     "x86_64": {"accept4": 288, "landlock_create_ruleset": 444, "seccomp": 317},
     "aarch64": {"accept4": 242, "landlock_create_ruleset": 444, "seccomp": 277},
@@ -22,6 +24,16 @@ _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06  # of the words of BPF
 def possible():
     """Whether this machine's numbers are known, and root may do it without more."""
     return _NUMBERS is not None and os.geteuid() == 0
+
+
+def protection():
+    """What confines a role on this kernel, in the words of the log and of status."""
+    if SANITIZED:
+        return ["privileges"]
+    libc = ctypes.CDLL(None)
+    number = (_NUMBERS or {"landlock_create_ruleset": 444})["landlock_create_ruleset"]
+    landlock = libc.syscall(number, None, 0, 1) >= 1  # 1: ask for its version
+    return ["privileges", *(["landlock"] if landlock else []), "seccomp"]
 
 
 class _Program(ctypes.Structure):

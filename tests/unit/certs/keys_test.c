@@ -70,6 +70,14 @@ static void take(void *owner, struct span signature)
 	memcpy(a->signature, signature.p, signature.n);
 }
 
+static bool was_shed;
+
+static void take_shed(void *owner, struct span signature)
+{
+	was_shed = keys_is_shedding(keys) && signature.n == 0;
+	take(owner, signature);
+}
+
 static struct keys_job *ask(uint32_t load, uint32_t key, uint16_t algorithm, struct answer *a)
 {
 	*a = (struct answer){ 0 };
@@ -247,4 +255,47 @@ Test(keys, damaged_table_is_harmless)
 		}
 	}
 	free(copy);
+}
+
+/* ---- too many of them */
+
+static struct answer crowd[KEYS_SHED_PAST + 4];
+
+static void ask_crowd(unsigned num, int64_t deadline_ns)
+{
+	for (unsigned i = 0; i < num; i++) {
+		struct keys_job *job;
+
+		crowd[i] = (struct answer){ 0 };
+		job = keys_sign(keys, (struct key_id){ 1, 0 },
+				i % 2 == 0 ? SSL_SIGN_RSA_PSS_RSAE_SHA256
+					   : SSL_SIGN_ECDSA_SECP256R1_SHA256,
+				span_str("message"), take_shed, &crowd[i]);
+		cr_assert_not_null(job);
+		/* The older, the sooner. */
+		keys_set_deadline(job, deadline_ns + i);
+	}
+}
+
+Test(keys, what_cannot_finish_any_more_is_shed_where_many_wait)
+{
+	enum { OVER = 3, NOW = 1000 };
+
+	ask_crowd(KEYS_SHED_PAST, NOW + 5);
+	cr_assert_eq(keys_shed(keys, NOW), 0, "not past the bound");
+	keys_free(keys);
+	keys = keys_new();
+	ask_crowd(KEYS_SHED_PAST + OVER, NOW + KEYS_TO_FINISH_NS);
+	cr_assert_eq(keys_shed(keys, NOW), 0, "they can still finish");
+	cr_assert_eq(keys_shed(keys, NOW + 2), 2, "two cannot");
+	cr_assert(was_shed);
+	cr_assert_not(keys_is_shedding(keys));
+	/* The oldest of either class. */
+	for (unsigned n = 0; n < 4; n++)
+		cr_assert_eq(crowd[n].num, n < 2, "%u", n);
+	cr_assert_eq(keys_waiting(keys), KEYS_SHED_PAST + OVER - 2);
+	/* Down to the bound, and no further. */
+	cr_assert_eq(keys_shed(keys, NOW + KEYS_TO_FINISH_NS), 1);
+	cr_assert_eq(keys_waiting(keys), KEYS_SHED_PAST);
+	cr_assert_eq(keys_shed(keys, NOW + KEYS_TO_FINISH_NS), 0);
 }

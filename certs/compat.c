@@ -25,6 +25,13 @@ enum { NUM_GROUPS = sizeof(groups) / sizeof(groups[0]) };
 
 _Static_assert((int)NUM_GROUPS <= (int)COMPAT_MAX_GROUPS, "raise COMPAT_MAX_GROUPS");
 
+void compat_warm_up(void)
+{
+	uint8_t byte;
+
+	(void)RAND_bytes(&byte, sizeof(byte)); /* never fails */
+}
+
 const char *compat_library(void)
 {
 	return COMPAT_LIBRARY ", API " STRING(COMPAT_API);

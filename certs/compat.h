@@ -48,6 +48,9 @@ static inline uint16_t compat_ssl_group_id(const SSL *ssl)
 
 enum { COMPAT_MAX_GROUPS = 16 }; /* more than there are */
 
+/* compat_warm_up has the library do what it does but once, such as opening a source of chance. */
+void compat_warm_up(void);
+
 /* compat_library returns "BoringSSL, API 17" and the like, for people. */
 const char *compat_library(void);
 

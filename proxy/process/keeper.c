@@ -182,6 +182,7 @@ int keeper_main(bool sandboxed)
 	LIST_INIT(&k->loads);
 	/* Before the threads are made: each has a priority of its own. */
 	priority_patient();
+	sandbox_prepare();
 	if (sandboxed && (sandbox_possible() & SANDBOX_FILES) != 0)
 		ready.flags |= sandbox_files(SANDBOX_KEEPER);
 	if ((k->signers = signers_new(k->store, num_cpus, refused, NULL)) == NULL)

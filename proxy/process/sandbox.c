@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "certs/compat.h"
+
 /* Sanitizers open files, start programs and look into processes, at any time. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -21,11 +23,17 @@ uint32_t sandbox_possible(void)
 	return SANDBOX_PARTS;
 }
 
+void sandbox_prepare(void)
+{
+	tzset();	  /* a file of time zones, for a log's times */
+	compat_warm_up(); /* where chance comes from, in some of the libraries */
+}
+
 uint32_t sandbox_enter(enum sandbox_role role, bool on)
 {
 	uint32_t parts = SANDBOX_PRIVILEGES;
 
-	tzset(); /* libc opens a file at the first use of a time, unless it has done so */
+	sandbox_prepare();
 	if (on && (SANDBOX_PARTS & SANDBOX_FILES) != 0)
 		parts |= sandbox_files(role);
 	if (on && (SANDBOX_PARTS & SANDBOX_CALLS) != 0)

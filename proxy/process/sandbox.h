@@ -19,6 +19,10 @@ enum sandbox_part {
 /* sandbox_possible returns the parts that this build has: a sanitizer needs what is forbidden. */
 uint32_t sandbox_possible(void);
 
+/* sandbox_prepare has libraries open what they open at their first use: afterwards it would be a
+ * violation. To be called before the others. */
+void sandbox_prepare(void);
+
 /* sandbox_files takes away files and ports. It binds this thread and those that it makes from then
  * on. Returns SANDBOX_FILES, or 0 with errno where the kernel has no landlock. */
 uint32_t sandbox_files(enum sandbox_role role);
@@ -28,8 +32,8 @@ uint32_t sandbox_files(enum sandbox_role role);
  * with errno. */
 uint32_t sandbox_calls(enum sandbox_role role);
 
-/* sandbox_enter is both, for a role with all its privileges given up; `on` false: neither. Returns
- * all that protects it. */
+/* sandbox_enter is all three, for a role with all its privileges given up; `on` false: none.
+ * Returns all that protects it. */
 uint32_t sandbox_enter(enum sandbox_role role, bool on);
 
 /* sandbox_say writes the names of `parts`, separated by ", ". */

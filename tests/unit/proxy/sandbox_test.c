@@ -26,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "certs/compat.h"
 #include "proxy/process/channel.h"
 #include "proxy/process/privileges.h"
 #include "proxy/process/sandbox.h"
@@ -328,6 +329,13 @@ static long write_a_date(void)
 	return localtime_r(&now, &tm) != NULL && gmtime_r(&now, &tm) != NULL ? 0 : -1;
 }
 
+static long have_chance(void)
+{
+	uint8_t bytes[64];
+
+	return RAND_bytes(bytes, sizeof(bytes)) == 1 ? 0 : -1;
+}
+
 /* Who may: a worker, the steward, the keeper. */
 enum { W = 1 << SANDBOX_WORKER, S = 1 << SANDBOX_STEWARD, K = 1 << SANDBOX_KEEPER };
 
@@ -371,6 +379,7 @@ static const struct attempt {
 	{ "have memory", have_memory, NULL, W | S | K },
 	{ "sort much", sort_much, NULL, W | S | K },
 	{ "write a date", write_a_date, NULL, W | S | K },
+	{ "have chance", have_chance, NULL, W | S | K },
 };
 
 static const char *const roles[] = { "worker", "steward", "keeper" };

@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PATIENT_NICE = 5 };
+enum { PATIENCE = 5, MOST_NICE = 19 };
 
 /* From Linux 6.12 on it is heeded: whoever wants less at a time has it sooner. */
 #define PROMPT_SLICE_NS 100000
@@ -33,7 +33,8 @@ void priority_prompt(void)
 void priority_patient(void)
 {
 	struct sched_param none = { .sched_priority = 0 };
+	int nice = getpriority(PRIO_PROCESS, 0) + PATIENCE; /* never less: that is root's */
 
 	(void)sched_setscheduler(0, SCHED_BATCH, &none);
-	(void)setpriority(PRIO_PROCESS, 0, PATIENT_NICE);
+	(void)setpriority(PRIO_PROCESS, 0, nice < MOST_NICE ? nice : MOST_NICE);
 }

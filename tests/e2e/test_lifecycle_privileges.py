@@ -44,13 +44,13 @@ def identity():
 
 def assert_unprivileged(pid, uid, gid):
     """The process is that user, and can become nobody else."""
+    wait_until(lambda: status(pid)["NoNewPrivs"] == "1", f"{pid} to have begun")
     said = status(pid)
     assert set(said["Uid"].split()) == {str(uid)}
     assert set(said["Gid"].split()) == {str(gid)}
     assert said["Groups"] in ("", str(gid))
     for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
         assert int(said[kind], 16) == 0, f"{kind} {said[kind]}"
-    assert said["NoNewPrivs"] == "1"
 
 
 def test_no_role_has_privileges(instance):

@@ -11,7 +11,7 @@ import pytest
 from support import confine
 from support.sallyport import ENDED
 from support.tlsclient import served_serial
-from support.wait import PATIENCE, SANITIZED
+from support.wait import PATIENCE, SANITIZED, wait_until
 from test_lifecycle_privileges import status
 
 pytestmark = [
@@ -41,8 +41,8 @@ def test_each_process_is_confined_and_says_so(instance):
     made = instance()
     served_serial(made.port)
     for pid in roles(made):
+        wait_until(lambda p=pid: status(p)["Seccomp"] == "2", f"{pid} to be confined")
         said = status(pid)
-        assert said["Seccomp"] == "2", said["Name"]
         assert said["NoNewPrivs"] == "1"
         assert int(said["CapBnd"], 16) == 0
     for name in ("worker [01]", "steward", "keeper"):

@@ -250,6 +250,11 @@ static char *read_memory(int fd)
 	return text;
 }
 
+void handover_init(struct handover *h)
+{
+	*h = (struct handover){ .admin_fd = -1, .lock_fd = -1, .ready_fd = -1 };
+}
+
 bool handover_take(struct handover *h, char *why, size_t why_len)
 {
 	const char *named = getenv(HANDOVER_VARIABLE);
@@ -258,7 +263,7 @@ bool handover_take(struct handover *h, char *why, size_t why_len)
 	bool ok = false;
 	long fd;
 
-	*h = (struct handover){ .admin_fd = -1, .lock_fd = -1, .ready_fd = -1 };
+	handover_init(h);
 	if (named == NULL)
 		return true;
 	fd = strtol(named, &end, 10);
@@ -301,5 +306,5 @@ void handover_fini(struct handover *h)
 	drop(h->lock_fd);
 	drop(h->ready_fd);
 	ticket_ring_fini(&h->tickets);
-	*h = (struct handover){ .admin_fd = -1, .lock_fd = -1, .ready_fd = -1 };
+	handover_init(h);
 }

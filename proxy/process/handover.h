@@ -32,6 +32,9 @@ struct handover {
 	struct ticket_ring tickets;
 };
 
+/* handover_init makes one in which nothing was left. */
+void handover_init(struct handover *h);
+
 /* handover_take reads what the environment names, checks it and makes all of it close-on-exec; the
  * variable is gone then. `h` is empty where nothing is named. False with a sentence in `why`: it is
  * of no use, and was closed. */

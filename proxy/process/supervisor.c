@@ -390,6 +390,7 @@ static bool supervisor_init(struct supervisor *s, const struct supervisor_option
 	key_loads_init(&s->key_loads);
 	sockets_init(&s->sockets, 1);
 	endpoint_init(&s->admin);
+	handover_init(&s->left);
 	s->max_fds = privileges_raise_fds();
 	privileges_bound(true);
 	/* It holds ticket keys. */

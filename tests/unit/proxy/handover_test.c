@@ -136,6 +136,16 @@ static int heir_of_nothing(void)
 	return strstr(why, HANDOVER_VARIABLE) != NULL && getenv(HANDOVER_VARIABLE) == NULL ? 0 : 3;
 }
 
+Test(handover, an_empty_one_closes_nothing)
+{
+	struct handover h;
+
+	handover_init(&h);
+	handover_fini(&h);
+	for (int fd = 0; fd < 3; fd++)
+		cr_assert_geq(fcntl(fd, F_GETFD), 0, "%d", fd);
+}
+
 Test(handover, who_starts_alone_finds_nothing)
 {
 	(void)unsetenv(HANDOVER_VARIABLE);

@@ -19,7 +19,6 @@ enum {
 	CHEAP_IN_A_ROW = 4,
 };
 
-/* RSA signs some ten times as long as the others. */
 enum keys_class { KEYS_CHEAP, KEYS_DEAR, KEYS_CLASSES };
 
 TAILQ_HEAD(jobs, keys_job);
@@ -110,14 +109,9 @@ void keys_retire(struct keys *k, uint32_t load)
 
 /* ---- jobs */
 
-static enum keys_class class_of(uint16_t algorithm)
+bool keys_is_dear(uint16_t algorithm)
 {
-	switch (SSL_get_signature_algorithm_key_type(algorithm)) {
-	case EVP_PKEY_RSA:
-		return KEYS_DEAR;
-	default:
-		return KEYS_CHEAP;
-	}
+	return SSL_get_signature_algorithm_key_type(algorithm) == EVP_PKEY_RSA;
 }
 
 struct keys_job *keys_sign(struct keys *k, struct key_id key, uint16_t algorithm,
@@ -133,7 +127,7 @@ struct keys_job *keys_sign(struct keys *k, struct key_id key, uint16_t algorithm
 	*job = (struct keys_job){ .keys = k,
 				  .key = key,
 				  .algorithm = algorithm,
-				  .class = (uint8_t)class_of(algorithm),
+				  .class = keys_is_dear(algorithm) ? KEYS_DEAR : KEYS_CHEAP,
 				  .deadline_ns = INT64_MAX,
 				  .answer = answer,
 				  .owner = owner,
@@ -209,14 +203,15 @@ unsigned keys_shed(struct keys *k, int64_t now_ns)
 
 	CHECK(k, KEYS_MAGIC);
 	k->shedding = true;
-	for (unsigned class = 0; class < KEYS_CLASSES; class ++) {
+	for (unsigned i = 0; i < KEYS_CLASSES; i++) {
 		struct keys_job *job;
 
-		/* Those behind it have as much time as it, or more. */
+		/* Those behind it have as much time as it or more, but for listeners whose
+		 * limits differ. */
 		while (k->num_jobs > KEYS_SHED_PAST &&
-		       (job = TAILQ_FIRST(&k->waiting[class])) != NULL &&
+		       (job = TAILQ_FIRST(&k->waiting[i])) != NULL &&
 		       job->deadline_ns - now_ns < KEYS_TO_FINISH_NS) {
-			TAILQ_REMOVE(&k->waiting[class], job, link);
+			TAILQ_REMOVE(&k->waiting[i], job, link);
 			give(job, span_of("", 0));
 			shed++;
 		}

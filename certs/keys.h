@@ -61,6 +61,10 @@ void keys_use_keeper(struct keys *k, struct keeper_area *area, void (*wake)(void
 struct keys_job *keys_sign(struct keys *k, struct key_id key, uint16_t algorithm,
 			   struct span message, keys_answer *answer, void *owner);
 
+/* keys_is_dear tells whether a signature by `algorithm` (SSL_SIGN_*) takes some ten times as long
+ * as others: by RSA. */
+bool keys_is_dear(uint16_t algorithm);
+
 /* keys_set_deadline says when the asker gives up, on the clock of keys_shed. Without one a job
  * waits as long as it takes. */
 void keys_set_deadline(struct keys_job *job, int64_t deadline_ns);

@@ -13,9 +13,14 @@
 #include "proxy/http/stream.h"
 #include "proxy/observe/cause.h"
 
-/* Who connects is about to ask: for so long a connection without a request outlives the begin of a
- * drain. */
-#define CODEC_FIRST_REQUEST_NS INT64_C(1000000000)
+/* codec_drain_wait_ns returns how long a connection without a request outlives the begin of a
+ * drain, where it usually has `usual_ns`: who connects is about to ask. */
+static inline int64_t codec_drain_wait_ns(int64_t usual_ns)
+{
+	const int64_t most_ns = 1000000000;
+
+	return usual_ns < most_ns ? usual_ns : most_ns;
+}
 
 /* What a server's codec tells its user, the connection's owner. */
 struct server_codec_events {

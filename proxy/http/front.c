@@ -93,11 +93,9 @@ static void await_first_bytes(struct front *f)
 {
 	int64_t ns = f->first_bytes_ns;
 
-	if (f->client.retire_ns != 0)
-		return;
-	if (f->draining && ns > CODEC_FIRST_REQUEST_NS)
-		ns = CODEC_FIRST_REQUEST_NS;
-	loop_after(f->client.traffic->loop, &f->timer, ns);
+	if (f->client.retire_ns == 0)
+		loop_after(f->client.traffic->loop, &f->timer,
+			   f->draining ? codec_drain_wait_ns(ns) : ns);
 }
 
 static void front_drain(struct client *c)

@@ -499,9 +499,7 @@ void http1_server_drain(struct http1_server *h)
 	CHECK(h, HTTP1_SERVER_MAGIC);
 	h->draining = true;
 	if (h->num_requests == 0 && http1_server_is_idle(h))
-		set_timer(h, h->limits->request_header_ns < CODEC_FIRST_REQUEST_NS
-				     ? h->limits->request_header_ns
-				     : CODEC_FIRST_REQUEST_NS);
+		set_timer(h, codec_drain_wait_ns(h->limits->request_header_ns));
 	loop_queue(h->loop, &h->work, LOOP_TRAFFIC);
 }
 

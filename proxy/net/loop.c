@@ -200,9 +200,12 @@ static bool set_alarm(struct loop *l)
 
 static void run_newcomers(struct loop *l)
 {
-	int64_t until = loop_clock_ns() + NEWCOMERS_NS;
+	int64_t until;
 	bool in_time;
 
+	if (l->num_queued[LOOP_ACCEPT] + l->num_queued[LOOP_HANDSHAKE] + between_waiting(l) == 0)
+		return;
+	until = loop_clock_ns() + NEWCOMERS_NS;
 	if (l->num_queued[LOOP_HANDSHAKE] + between_waiting(l) < BACKLOG ||
 	    l->turns % ACCEPT_RARELY == 0)
 		(void)run_class(l, LOOP_ACCEPT, until);

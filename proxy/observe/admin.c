@@ -73,6 +73,23 @@ static void answer(struct evhttp_request *r, int code, const char *reason, const
 	evhttp_send_reply(r, code, reason, head ? NULL : body);
 }
 
+/* Answers 200 with a page of malloc's, which becomes the answer's; NULL: there was no memory for
+ * it. */
+static void answer_page(struct evhttp_request *r, const char *type, char *page, size_t len)
+{
+	struct evbuffer *body = evbuffer_new();
+
+	if (page == NULL || body == NULL ||
+	    evbuffer_add_reference(body, page, len, free_page, NULL) != 0) {
+		free(page);
+		evhttp_send_error(r, HTTP_INTERNAL, NULL);
+	} else {
+		answer(r, HTTP_OK, "OK", type, body);
+	}
+	if (body != NULL)
+		evbuffer_free(body);
+}
+
 static void answer_text(struct evhttp_request *r, int code, const char *reason, const char *text)
 {
 	struct evbuffer *body = evbuffer_new();
@@ -195,19 +212,10 @@ static void answer_metrics(struct admin *a, struct evhttp_request *r)
 {
 	const char *accept = evhttp_find_header(evhttp_request_get_input_headers(r), "Accept");
 	enum exposition_format format = exposition_choose(accept);
-	struct evbuffer *body = evbuffer_new();
 	size_t len = 0;
 	char *page = exposition_render(a->from, format, &len);
 
-	if (page == NULL || body == NULL ||
-	    evbuffer_add_reference(body, page, len, free_page, NULL) != 0) {
-		free(page);
-		evhttp_send_error(r, HTTP_INTERNAL, NULL);
-	} else {
-		answer(r, HTTP_OK, "OK", exposition_type(format), body);
-	}
-	if (body != NULL)
-		evbuffer_free(body);
+	answer_page(r, exposition_type(format), page, len);
 }
 
 static void answer_health(struct admin *a, struct evhttp_request *r)
@@ -244,18 +252,9 @@ static void answer_list(struct admin *a, struct evhttp_request *r)
 
 static void answer_status(struct admin *a, struct evhttp_request *r)
 {
-	struct evbuffer *body = evbuffer_new();
 	char *text = a->owner.status(a->owner.self);
 
-	if (text == NULL || body == NULL ||
-	    evbuffer_add_reference(body, text, strlen(text), free_page, NULL) != 0) {
-		free(text);
-		evhttp_send_error(r, HTTP_INTERNAL, NULL);
-	} else {
-		answer(r, HTTP_OK, "OK", "application/json", body);
-	}
-	if (body != NULL)
-		evbuffer_free(body);
+	answer_page(r, "application/json", text, text == NULL ? 0 : strlen(text));
 }
 
 /* ---- commands */

@@ -54,3 +54,15 @@ void metrics_clear_gauges(struct metrics_worker *w)
 		clear(&w->servers[i].requests_active);
 	}
 }
+
+uint64_t metrics_sum(const struct metrics_worker *const *workers, size_t num, size_t offset)
+{
+	uint64_t total = 0;
+
+	for (size_t i = 0; i < num; i++) {
+		const char *page = (const char *)workers[i];
+
+		total += metrics_read((const uint64_t *)(const void *)(page + offset));
+	}
+	return total;
+}

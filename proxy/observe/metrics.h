@@ -2,6 +2,7 @@
  * writes; whoever reads sums over workers. Knows no other room of the proxy. */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "proxy/observe/cause.h"
@@ -107,6 +108,9 @@ static inline uint64_t metrics_read(const uint64_t *cell)
 {
 	return __atomic_load_n(cell, __ATOMIC_RELAXED);
 }
+
+/* metrics_sum returns the sum over `num` workers of the cell at `offset` of their pages. */
+uint64_t metrics_sum(const struct metrics_worker *const *workers, size_t num, size_t offset);
 
 /* metrics_class returns where a status counts: 1 to 5; 0 for none, or one that is no status. */
 static inline unsigned metrics_class(unsigned status)

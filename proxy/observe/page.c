@@ -85,14 +85,7 @@ void page_sample(struct page *p, const struct family *f, const struct label *lab
 
 uint64_t page_sum(const struct page *p, size_t offset)
 {
-	uint64_t total = 0;
-
-	for (size_t i = 0; i < p->from->num_workers; i++) {
-		const char *base = (const char *)p->from->workers[i];
-
-		total += metrics_read((const uint64_t *)(const void *)(base + offset));
-	}
-	return total;
+	return metrics_sum(p->from->workers, p->from->num_workers, offset);
 }
 
 /* "0.00025" from 250000. */

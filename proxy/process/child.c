@@ -147,13 +147,6 @@ void child_send_logs(struct child *c)
 	child_send(c, &m, handles, n);
 }
 
-void child_close_admin(struct child *c)
-{
-	child_send(c, &(struct channel_message){ .type = CHANNEL_ADMIN }, NULL, 0);
-	handle_unref(c->supervisor->admin.socket);
-	c->supervisor->admin.socket = NULL;
-}
-
 /* ---- receiving */
 
 static void child_adopted(struct child *c, const struct channel_message *m)

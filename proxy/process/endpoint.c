@@ -115,10 +115,10 @@ bool endpoint_adopt(struct endpoint *e, const struct plan *p, int fd, int lock_f
 
 void endpoint_hand_over(struct endpoint *e)
 {
-	e->file.path[0] = '\0';
+	handle_unref(e->socket);
 	if (e->lock_fd >= 0)
 		(void)close(e->lock_fd);
-	e->lock_fd = -1;
+	endpoint_init(e);
 }
 
 void endpoint_fini(struct endpoint *e)

@@ -29,7 +29,7 @@ bool endpoint_open(struct endpoint *e, const struct plan *p, struct problems *wh
  * unix socket the lock (-1: none). False: out of memory; the socket was closed. */
 bool endpoint_adopt(struct endpoint *e, const struct plan *p, int fd, int lock_fd);
 
-/* endpoint_hand_over forgets the files: they belong to another process now. */
+/* endpoint_hand_over closes it and leaves its files: they belong to another process now. */
 void endpoint_hand_over(struct endpoint *e);
 
 /* endpoint_fini closes it and removes its files. */

@@ -173,7 +173,7 @@ int keeper_main(bool sandboxed)
 {
 	/* Threads end with the process, and use it until then: it is never freed. */
 	struct keeper *k = calloc(1, sizeof(*k));
-	struct channel_message ready = { .type = CHANNEL_READY, .flags = SANDBOX_PRIVILEGES };
+	struct channel_message ready = { .type = CHANNEL_READY };
 	uint32_t num_cpus = host_cpus(); /* by files: while there are any */
 	int code;
 
@@ -182,14 +182,11 @@ int keeper_main(bool sandboxed)
 	LIST_INIT(&k->loads);
 	/* Before the threads are made: each has a priority of its own. */
 	priority_patient();
-	sandbox_prepare();
-	if (sandboxed && (sandbox_possible() & SANDBOX_FILES) != 0)
-		ready.flags |= sandbox_files(SANDBOX_KEEPER);
+	ready.flags = sandbox_enter(SANDBOX_KEEPER, sandboxed ? SANDBOX_FILES : 0);
 	if ((k->signers = signers_new(k->store, num_cpus, refused, NULL)) == NULL)
 		return 3;
 	/* It makes no more threads. */
-	if (sandboxed && (sandbox_possible() & SANDBOX_CALLS) != 0)
-		ready.flags |= sandbox_calls(SANDBOX_KEEPER);
+	ready.flags |= sandbox_enter(SANDBOX_KEEPER, sandboxed ? SANDBOX_CALLS : 0);
 	tell(&ready);
 	if ((code = listen_to_supervisor(k)) == 0)
 		signers_outlive(k->signers); /* workers finish what they have */

@@ -69,14 +69,14 @@ static void reload_note(struct supervisor *s, bool done)
 			       s->reload.reason);
 }
 
-/* A service manager waits for both, and tells them apart by the time (sd_notify(3)). */
-static void reload_notify(bool begins)
+/* A service manager waits for READY after it, and tells them apart by the time (sd_notify(3)). */
+static void reload_notify(void)
 {
 	char text[80];
 
 	(void)snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
 		       supervision_now() / 1000);
-	notify_send(begins ? text : "READY=1");
+	notify_send(text);
 }
 
 /* ---- the end of one */
@@ -94,7 +94,19 @@ static void reload_forget_loader(struct reload *r)
 		(void)kill(r->loader, SIGKILL);
 }
 
-/* Idle again; what was asked for meanwhile begins once the last loader has been reaped. */
+void reload_resume(struct supervisor *s)
+{
+	struct reload *r = &s->reload;
+
+	/* The last loader must have been reaped; and what a new binary has inherited must not
+	 * change under it. */
+	if (!r->again || r->state != RELOAD_IDLE || r->loader != 0 || s->upgrade.pid != 0 ||
+	    s->stage != STAGE_SERVING)
+		return;
+	r->again = false;
+	reload_begin(s);
+}
+
 static void reload_idle(struct supervisor *s)
 {
 	struct reload *r = &s->reload;
@@ -102,12 +114,9 @@ static void reload_idle(struct supervisor *s)
 	reload_forget_loader(r);
 	r->state = RELOAD_IDLE;
 	if (s->served)
-		reload_notify(false);
+		notify_send("READY=1");
 	r->ticket = 0;
-	if (r->again && r->loader == 0 && s->stage == STAGE_SERVING) {
-		r->again = false;
-		reload_begin(s);
-	}
+	reload_resume(s);
 }
 
 /* The load ends here; nothing has changed. */
@@ -261,40 +270,6 @@ static bool reload_has_descriptors(struct supervisor *s, const struct plan *p)
 	return false;
 }
 
-/* The admin socket, and of a supervisor before us what is for it. */
-static bool reload_open_admin(struct supervisor *s, const struct plan *p, struct problems *why)
-{
-	struct handover *left = &s->left;
-	int fd = left->admin_fd, lock_fd = left->lock_fd;
-
-	if (fd < 0 || !p->admin_on || strcmp(left->admin_text, p->admin_text) != 0)
-		return endpoint_open(&s->admin, p, why);
-	left->admin_fd = left->lock_fd = -1;
-	if (endpoint_adopt(&s->admin, p, fd, lock_fd))
-		return true;
-	problems_add(why, PROBLEM_ERROR, p->admin_text, "cannot listen: out of memory");
-	return false;
-}
-
-static bool reload_adopt_sockets(struct supervisor *s)
-{
-	bool ok = true;
-	char why[256], text[SNAPSHOT_TEXT + 256 + 32];
-
-	for (size_t i = 0; i < s->left.num; i++) {
-		struct handover_address *a = &s->left.addresses[i];
-		unsigned num = a->num;
-
-		a->num = 0;
-		if (sockets_adopt(&s->sockets, a->text, a->shared, a->fds, num, why, sizeof(why)))
-			continue;
-		(void)snprintf(text, sizeof(text), "%s: cannot be taken over: %s", a->text, why);
-		reload_say(s, CONF_LOG_ERROR, text);
-		ok = false;
-	}
-	return ok;
-}
-
 /* Everything that can fail, done so that it can be taken back. */
 static bool reload_prepare(struct supervisor *s, struct publication *p, struct logs *logs)
 {
@@ -306,9 +281,11 @@ static bool reload_prepare(struct supervisor *s, struct publication *p, struct l
 	problems_init(&why);
 	ok = logs_open(logs, p->plan->log_error, p->plan->log_access,
 		       (enum conf_log_level)p->plan->log_level, &why);
+	if (reload_is_first(s))
+		ok = inherit_sockets(s, &why) && ok;
 	ok = sockets_prepare(&s->sockets, p->plan, &why) && ok;
 	if (ok && reload_is_first(s))
-		ok = reload_open_admin(s, p->plan, &why);
+		ok = inherit_admin(s, p->plan, &why);
 	reload_say_problems(s, &why);
 	problems_fini(&why);
 	if (!ok || !reload_has_descriptors(s, p->plan))
@@ -398,11 +375,6 @@ static void reload_take(struct supervisor *s, int snapshot_fd, int keys_fd)
 	if (reload_is_first(s)) {
 		s->num_workers = p.plan->workers;
 		sockets_init(&s->sockets, s->num_workers);
-		if (!reload_adopt_sockets(s)) {
-			publication_fini(&p);
-			reload_refuse(s, exit_code);
-			return;
-		}
 	}
 	if (reload_prepare(s, &p, &logs)) {
 		reload_commit(s, &p, &logs);
@@ -524,8 +496,7 @@ void reload_loader_ended(struct supervisor *s, int status)
 		spawn_say_end(status, how, sizeof(how));
 		reload_refuse_for(s, 3, "the loader %s before it was done", how);
 	}
-	if (r->state == RELOAD_IDLE && r->again)
-		reload_idle(s);
+	reload_resume(s);
 }
 
 static bool reload_spawn(struct supervisor *s)
@@ -557,7 +528,6 @@ void reload_begin(struct supervisor *s)
 {
 	struct reload *r = &s->reload;
 
-	/* What a new binary has inherited must not change under it. */
 	if (r->state != RELOAD_IDLE || r->loader != 0 || s->upgrade.pid != 0) {
 		r->again = true;
 		return;
@@ -570,7 +540,7 @@ void reload_begin(struct supervisor *s)
 	r->asked = 0;
 	r->state = RELOAD_LOADING;
 	if (s->served)
-		reload_notify(true);
+		reload_notify();
 	supervision_after(r->patience, SUPERVISION_LOAD_NS);
 	if (!reload_spawn(s)) {
 		r->answered = true;

@@ -23,22 +23,24 @@ uint32_t sandbox_possible(void)
 	return SANDBOX_PARTS;
 }
 
-void sandbox_prepare(void)
+/* Libraries open some things at their first use: afterwards it would be a violation. */
+static void sandbox_warm_up(void)
 {
 	tzset();	  /* a file of time zones, for a log's times */
-	compat_warm_up(); /* where chance comes from, in some of the libraries */
+	compat_warm_up(); /* where chance comes from, in some of them */
 }
 
-uint32_t sandbox_enter(enum sandbox_role role, bool on)
+uint32_t sandbox_enter(enum sandbox_role role, uint32_t parts)
 {
-	uint32_t parts = SANDBOX_PRIVILEGES;
+	uint32_t there = SANDBOX_PRIVILEGES;
 
-	sandbox_prepare();
-	if (on && (SANDBOX_PARTS & SANDBOX_FILES) != 0)
-		parts |= sandbox_files(role);
-	if (on && (SANDBOX_PARTS & SANDBOX_CALLS) != 0)
-		parts |= sandbox_calls(role);
-	return parts;
+	parts &= SANDBOX_PARTS;
+	sandbox_warm_up();
+	if ((parts & SANDBOX_FILES) != 0)
+		there |= sandbox_files(role);
+	if ((parts & SANDBOX_CALLS) != 0)
+		there |= sandbox_calls(role);
+	return there;
 }
 
 void sandbox_say(uint32_t parts, char *out, uint32_t len)

@@ -19,10 +19,6 @@ enum sandbox_part {
 /* sandbox_possible returns the parts that this build has: a sanitizer needs what is forbidden. */
 uint32_t sandbox_possible(void);
 
-/* sandbox_prepare has libraries open what they open at their first use: afterwards it would be a
- * violation. To be called before the others. */
-void sandbox_prepare(void);
-
 /* sandbox_files takes away files and ports. It binds this thread and those that it makes from then
  * on. Returns SANDBOX_FILES, or 0 with errno where the kernel has no landlock. */
 uint32_t sandbox_files(enum sandbox_role role);
@@ -32,9 +28,9 @@ uint32_t sandbox_files(enum sandbox_role role);
  * with errno. */
 uint32_t sandbox_calls(enum sandbox_role role);
 
-/* sandbox_enter is all three, for a role with all its privileges given up; `on` false: none.
- * Returns all that protects it. */
-uint32_t sandbox_enter(enum sandbox_role role, bool on);
+/* sandbox_enter takes away both, as far as `parts` names them and this build has them, from a role
+ * with all its privileges given up. Returns all that protects it. */
+uint32_t sandbox_enter(enum sandbox_role role, uint32_t parts);
 
 /* sandbox_say writes the names of `parts`, separated by ", ". */
 void sandbox_say(uint32_t parts, char *out, uint32_t len);

@@ -16,8 +16,6 @@
 #include "conf/conf.h"
 #include "conf/must.h"
 
-enum { DEAR_BYTES = 256 }; /* of a signature: RSA */
-
 /* What is shared with a worker. */
 struct area {
 	unsigned refs; /* under the lock of all */
@@ -186,7 +184,7 @@ static void answer(struct signers *s, struct area *a, const struct keeper_reques
 		notify(a->answered_fd);
 	/* A kernel that preempts lazily lets a worker in at the next system call, or not before the
 	 * next tick. */
-	if (to.len >= DEAR_BYTES)
+	if (keys_is_dear(r->algorithm))
 		(void)sched_yield();
 }
 

@@ -31,14 +31,7 @@ static json_t *text_of(const char *text, size_t room)
 
 static uint64_t sum(const struct exposition_source *from, size_t offset)
 {
-	uint64_t n = 0;
-
-	for (size_t i = 0; i < from->num_workers; i++) {
-		const char *page = (const char *)from->workers[i];
-
-		n += metrics_read((const uint64_t *)(const void *)(page + offset));
-	}
-	return n;
+	return metrics_sum(from->workers, from->num_workers, offset);
 }
 
 #define SUM(from, member) sum(from, offsetof(struct metrics_worker, member))

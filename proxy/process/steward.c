@@ -284,13 +284,13 @@ static void orphan_look(evutil_socket_t unused, short what, void *arg)
 {
 	static const struct timeval again = { .tv_usec = ORPHAN_LOOK_MS * 1000 };
 	struct steward *s = arg;
-	uint64_t connections = 0;
+	uint64_t connections;
 
 	(void)unused;
 	(void)what;
 	CHECK(s, STEWARD_MAGIC);
-	for (size_t i = 0; i < s->from.num_workers; i++)
-		connections += metrics_read(&s->workers[i]->connections);
+	connections = metrics_sum(s->workers, s->from.num_workers,
+				  offsetof(struct metrics_worker, connections));
 	if (connections != 0 && clock_ns() < s->orphan_end_ns &&
 	    evtimer_add(s->orphan, &again) == 0)
 		return;
@@ -391,7 +391,7 @@ int steward_main(bool sandboxed)
 	if (s == NULL)
 		return 3;
 	good = begin(s);
-	s->protection = sandbox_enter(SANDBOX_STEWARD, sandboxed);
+	s->protection = sandbox_enter(SANDBOX_STEWARD, sandboxed ? SANDBOX_ALL : 0);
 	good = good && event_base_dispatch(s->base) >= 0 && s->finished;
 	/* Logs that take nothing are no failure of ours: what is left was counted. */
 	(void)end(s);

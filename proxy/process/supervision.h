@@ -1,7 +1,8 @@
 /* supervision: what the supervisor's parts share: its state, and the calls between them. Private
  * to supervisor.c (stages and signals), reload.c, child.c (one process), child_keeper.c (what only
  * the keeper has), child_sandbox.c (what confines them), children.c (all of them), cover.c (who
- * accepts for the dead), watchdog.c (who hangs), upgrade.c (a new binary) and commands.c (what the
+ * accepts for the dead), watchdog.c (who hangs), upgrade.c (a new binary), inherit.c (an
+ * old one) and commands.c (what the
  * admin socket asks for). One thread. */
 #pragma once
 
@@ -199,9 +200,6 @@ void child_send_logs(struct child *c);
 /* child_note writes to the board whether there is a process, since when, and what protects it. */
 void child_note(struct child *c);
 
-/* child_close_admin lets the steward answer no more. */
-void child_close_admin(struct child *c);
-
 /* child_kill ends it at once. */
 void child_kill(struct child *c);
 
@@ -297,6 +295,22 @@ bool commands_take(struct supervisor *s, const struct channel_message *m);
 /* commands_outcome answers all commands up to `ticket` (0: none); `text` says what came of them. */
 void commands_outcome(struct supervisor *s, uint32_t ticket, bool done, const char *text);
 
+/* ---- inherit.c */
+
+/* inherit_begin takes what the environment names, if a supervisor before us has left anything.
+ * False: it is of no use; why has been said. */
+bool inherit_begin(struct supervisor *s);
+
+/* inherit_sockets makes the listening sockets that were left ours. False: some cannot be; added to
+ * `why`. */
+bool inherit_sockets(struct supervisor *s, struct problems *why);
+
+/* inherit_admin opens the admin endpoint, with what was left for it. False: see endpoint_open. */
+bool inherit_admin(struct supervisor *s, const struct plan *p, struct problems *why);
+
+/* inherit_end lets go of what nobody took: we serve. */
+void inherit_end(struct supervisor *s);
+
 /* ---- upgrade.c */
 
 /* upgrade_init prepares it. False: out of memory. */
@@ -340,6 +354,9 @@ void reload_fini(struct supervisor *s);
 
 /* reload_begin starts a load, or one more after the one that is on its way. */
 void reload_begin(struct supervisor *s);
+
+/* reload_resume begins what was asked for while it could not begin, if it can now. */
+void reload_resume(struct supervisor *s);
 
 /* reload_command is reload_begin for one who waits for the outcome of a load that begins from now
  * on; see commands_outcome. */

@@ -71,9 +71,6 @@ static bool supervisor_make_board(struct supervisor *s)
 
 bool supervisor_begin(struct supervisor *s)
 {
-	/* Sessions of before an upgrade go on; the first key is not old yet. */
-	if (s->left.tickets.num > 0)
-		s->tickets = s->left.tickets;
 	if (supervisor_make_board(s) && (s->tickets.num > 0 || ticket_ring_rotate(&s->tickets)) &&
 	    children_init(s)) {
 		s->stage = STAGE_SERVING;
@@ -100,9 +97,7 @@ void supervisor_serving(struct supervisor *s)
 	logs_say(&s->logs, CONF_LOG_INFO,
 		 "serving: generation %u, %u listeners, %u pools, %u workers", s->generation,
 		 s->now.plan->num_listeners, s->now.plan->num_pools, s->num_workers);
-	if (s->left.from != 0)
-		logs_say(&s->logs, CONF_LOG_INFO, "took over from process %ld", (long)s->left.from);
-	handover_fini(&s->left);
+	inherit_end(s);
 	if (s->ready_fd >= 0) {
 		/* Nobody may be there any more to read it. */
 		if (write(s->ready_fd, "\n", 1) < 0)
@@ -450,22 +445,6 @@ static void supervisor_fini(struct supervisor *s)
 		(void)close(s->exe_fd);
 }
 
-/* Takes what a supervisor before us has left, if one has. */
-static bool supervisor_inherit(struct supervisor *s)
-{
-	char why[256];
-
-	if (!handover_take(&s->left, why, sizeof(why))) {
-		(void)fprintf(stderr, "sallyport: cannot start: %s\n", why);
-		return false;
-	}
-	if (s->left.ready_fd >= 0) {
-		s->ready_fd = s->left.ready_fd;
-		s->left.ready_fd = -1;
-	}
-	return true;
-}
-
 int supervisor_run(const struct supervisor_options *options)
 {
 	struct supervisor s;
@@ -475,7 +454,7 @@ int supervisor_run(const struct supervisor_options *options)
 		s.exit_code = 3;
 		goto done;
 	}
-	if (!supervisor_inherit(&s)) {
+	if (!inherit_begin(&s)) {
 		s.exit_code = 3;
 		goto done;
 	}

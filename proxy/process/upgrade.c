@@ -41,6 +41,7 @@ static void upgrade_forget(struct upgrade *u)
 
 static void upgrade_done(struct supervisor *s)
 {
+	struct channel_message close_admin = { .type = CHANNEL_ADMIN };
 	struct upgrade *u = &s->upgrade;
 	char main_pid[64];
 
@@ -53,7 +54,7 @@ static void upgrade_done(struct supervisor *s)
 	/* Paths are the other's from now on. */
 	sockets_hand_over(&s->sockets);
 	endpoint_hand_over(&s->admin);
-	child_close_admin(&s->steward);
+	child_send(&s->steward, &close_admin, NULL, 0);
 	supervisor_drain(s);
 }
 
@@ -102,10 +103,7 @@ void upgrade_ended(struct supervisor *s, int status)
 	if (u->fd >= 0)
 		upgrade_failed(s, how);
 	u->pid = 0;
-	if (s->reload.again && s->stage == STAGE_SERVING) {
-		s->reload.again = false;
-		reload_begin(s);
-	}
+	reload_resume(s);
 }
 
 /* ---- the start */

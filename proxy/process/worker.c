@@ -439,7 +439,7 @@ int worker_main(bool sandboxed)
 		return 3;
 	priority_prompt();
 	good = begin(w);
-	w->protection = sandbox_enter(SANDBOX_WORKER, sandboxed);
+	w->protection = sandbox_enter(SANDBOX_WORKER, sandboxed ? SANDBOX_ALL : 0);
 	good = good && loop_run(w->traffic.loop) && w->draining;
 	end(w);
 	return good ? 0 : 3;

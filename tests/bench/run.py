@@ -53,10 +53,8 @@ import json
 import os
 import pathlib
 import platform
-import resource
 import subprocess
 import sys
-import tempfile
 import time
 
 import h2load
@@ -65,8 +63,8 @@ import proxies
 import report
 import units as measures
 from process import Program, cpu_ns, memory, settle
+from setting import Setting, add_arguments, open_many
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROXIES = {"tcp": proxies.TCP, "http": http_proxies.HTTP, "h2": http_proxies.HTTP2}
 LOG_PATIENCE_S = 5
 
@@ -75,26 +73,11 @@ class Failure(Exception):
     """The run cannot go on; the words say why."""
 
 
-class Bench:
+class Bench(Setting):
     def __init__(self, args):
-        self.args = args
+        super().__init__(args, "sallyport-bench-")
         self.measures = measures.ALL[args.mode]
         self.asked = {}  # proxy: requests, of those that the load says were answered
-        self.proxy_cpu, self.load_cpu = args.proxy_cpu, args.load_cpu
-        self.out = pathlib.Path(args.out or tempfile.mkdtemp(prefix="sallyport-bench-")).resolve()
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.out.chmod(0o755)
-        self.backend_port = proxies.free_port()
-        self.load_log = self.out / "load.log"
-
-    def load(self, words, **more):
-        return Program([self.args.load, *words], self.load_cpu, self.load_log, **more)
-
-    def try_one(self, proxy, key):
-        """Whether a request gets through."""
-        words = ["full", str(proxy.ports[key]), "--units", "1"] + ["--plain"] * proxy.plain
-        return subprocess.run([self.args.load, *words], check=False,
-                              capture_output=True).returncode == 0
 
     def client_words(self, proxy, unit, units):
         what = self.measures[unit]
@@ -262,10 +245,7 @@ def choose(bench, args):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    build = ROOT / "build/release"
-    parser.add_argument("--sallyport", default=str(build / "sallyport"), help="the binary")
-    parser.add_argument("--load", default=str(build / "tests/bench_load"), help="bench_load")
-    parser.add_argument("--out", help="output folder; default: a new one in the temporary folder")
+    add_arguments(parser)
     parser.add_argument("--mode", choices=list(PROXIES), default="tcp",
                         help="default: %(default)s")
     for what, known in (("proxies", PROXIES), ("units", measures.ALL)):
@@ -274,14 +254,11 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=7, help="default: %(default)s")
     parser.add_argument("--scale", type=float, default=1.0,
                         help="multiplies the work of a round, but for idle; default: %(default)s")
-    parser.add_argument("--proxy-cpu", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--load-cpu", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--segment", type=int, default=0, help="TCP segments of clients and backend,"
                         " in bytes: 1460 is Ethernet's; default: 0, as loopback has them (64 KiB)")
     parser.add_argument("--nice", type=int, default=0, help="priority of all processes of the run: "
                         "-15 keeps others on these CPUs out of the figures; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a target is missed")
     args = parser.parse_args()
     known = [name for name, unit in measures.ALL[args.mode].items() if unit.count]
     args.units = args.units.split(",") if args.units else known
@@ -364,8 +341,7 @@ def show(bench, args, chosen, results):
 
 def main():
     args = arguments()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    open_many()
     try:
         os.nice(args.nice)
     except PermissionError:

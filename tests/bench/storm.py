@@ -14,9 +14,6 @@ measures. What counts is storm over quiet; and that no handshake fails. Proxies 
 
 import argparse
 import json
-import os
-import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,8 +23,8 @@ import time
 import proxies
 from http_proxies import Http2HAProxy, Http2Nginx, Http2Sallyport
 from process import Program
+from setting import Setting, add_arguments, open_many
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 RATE = 50     # requests a second on each connection
 STEADY = 4    # connections of each protocol
 STORM = 200
@@ -91,20 +88,9 @@ class Storm:
         return json.loads(said) if self._program.popen.returncode == 0 else None
 
 
-class Bench:
+class Bench(Setting):
     def __init__(self, args):
-        self.args = args
-        self.proxy_cpu, self.load_cpu = args.proxy_cpu, args.load_cpu
-        self.out = pathlib.Path(args.out or tempfile.mkdtemp(prefix="sallyport-storm-")).resolve()
-        self.out.mkdir(parents=True, exist_ok=True)
-        self.out.chmod(0o755)
-        self.backend_port = proxies.free_port()
-        self.load_log = self.out / "load.log"
-
-    def try_one(self, proxy, key):
-        words = ["full", str(proxy.ports[key]), "--units", "1"]
-        return subprocess.run([self.args.load, *words], check=False,
-                              capture_output=True).returncode == 0
+        super().__init__(args, "sallyport-storm-")
 
     def steady(self, proxy, seconds):
         return [Steady(self, proxy.ports["ecdsa"], version, seconds) for version in ("h1", "h2")]
@@ -148,17 +134,11 @@ def row(title, rounds):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    build = ROOT / "build/release"
-    parser.add_argument("--sallyport", default=str(build / "sallyport"), help="the binary")
-    parser.add_argument("--load", default=str(build / "tests/bench_load"), help="bench_load")
-    parser.add_argument("--out", help="output folder; default: a new one in the temporary folder")
+    add_arguments(parser)
     parser.add_argument("--proxies", default="sallyport,nginx,haproxy",
                         help=f"default: %(default)s; known: {','.join(KNOWN)}")
     parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--seconds", type=int, default=5, help="of each part; default: %(default)s")
-    parser.add_argument("--proxy-cpu", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--load-cpu", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a target is missed")
     return parser.parse_args()
 
 
@@ -170,14 +150,13 @@ def met(rounds):
 
 def main():
     args = arguments()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    open_many()
     bench = Bench(args)
     proxies.make_certificates(bench.out)
     chosen = [KNOWN[name](proxies.find(name, args.sallyport), bench)
               for name in args.proxies.split(",")]
     results = {proxy.name: [] for proxy in chosen}
-    with Program([args.load, "backend", str(bench.backend_port)], bench.load_cpu, bench.load_log):
+    with bench.load(["backend", str(bench.backend_port)]):
         time.sleep(0.2)
         for turn in range(args.rounds):
             for proxy in chosen[turn % len(chosen):] + chosen[:turn % len(chosen)]:
@@ -196,5 +175,4 @@ def main():
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("LC_ALL", "C")
     sys.exit(main())

@@ -4,14 +4,13 @@ dead one's connections notices nothing, and afterwards nothing is left."""
 
 import os
 import random
-import threading
 import time
 
 import pytest
 
 from support import processes
 from support.anyhttp import caller
-from support.traffic import Probing
+from support.traffic import Background, Probing
 from support.wait import PATIENCE, SANITIZED, wait_until
 
 KILLS = 8 if SANITIZED else 50  # of each
@@ -22,16 +21,15 @@ GAP = 5.0 if SANITIZED else 1.0
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root sees whose a connection is")
 
 
-class Asking(threading.Thread):
+class Asking(Background):
     """A client that asks for files in turn on a connection that stays, and looks at each answer. A
     connection that breaks is noted, with its port and when, and made again."""
 
     def __init__(self, version, port, bodies, number):
-        super().__init__(daemon=True)
+        super().__init__(1)
         self._version, self._port, self._bodies, self._next = version, port, bodies, number
-        self._stopping = threading.Event()
         self.answered, self.wrong, self.breaks = 0, [], []
-        self.start()
+        self._begin()
 
     def _ask(self, connection):
         self._next = (self._next + 1) % len(self._bodies)
@@ -58,7 +56,7 @@ class Asking(threading.Thread):
             except (OSError, AssertionError):
                 pass  # it was broken
 
-    def run(self):
+    def _run(self, number):
         while not self._stopping.is_set():
             try:
                 self._stay()
@@ -66,9 +64,8 @@ class Asking(threading.Thread):
                 time.sleep(0.01)  # it could not be made: how long that lasts, Probing tells
 
     def finish(self):
-        self._stopping.set()
-        self.join(PATIENCE * 2)
-        assert not self.is_alive(), "a client hangs"
+        """Stops."""
+        self._end()
 
 
 class Campaign:
@@ -104,13 +101,12 @@ class Campaign:
 def held(instance):
     """What must not grow: descriptors and shared memory of each process, by role."""
     def of(pid):
-        names = [processes.target(pid, fd) for fd in os.listdir(f"/proc/{pid}/fd")]
+        names = processes.links(pid).values()
         return len(names), sum("memfd" in name for name in names)
 
     def of_worker(pid):
         # Beside connections that it keeps to servers.
-        names = [processes.target(pid, fd) for fd in os.listdir(f"/proc/{pid}/fd")]
-        return sum(not name.startswith("socket:") for name in names)
+        return sum(not name.startswith("socket:") for name in processes.links(pid).values())
 
     return {"supervisor": of(instance.pid), "keeper": of(instance.keeper()),
             "steward": of(instance.steward()),

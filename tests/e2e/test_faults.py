@@ -5,15 +5,13 @@ import os
 import shutil
 import socket
 import struct
-import subprocess
-import threading
 import time
 
 import pytest
 
 from support.ports import HOST
 from support.tlsclient import connect, context, served_serial, ssl
-from support.traffic import Knocking, Steady, fetch
+from support.traffic import Curling, Knocking, Steady, fetch
 from support.wait import PATIENCE, SANITIZED, wait_until
 
 LIBRARY = os.environ.get("SALLYPORT_FAULTS", "")
@@ -67,25 +65,13 @@ def instance(sallyport, web, authority, faults):
     return made
 
 
-def curl_all(port, stop, ended):
-    """HTTP/2 by curl until told to stop; what it ends with does not matter."""
-    while not stop.is_set():
-        subprocess.run(["curl", "-sk", "--http2", "--resolve", f"a.example:{port}:{HOST}", "-o",
-                        "/dev/null", "--max-time", "5", f"https://a.example:{port}/hello?[1-50]"],
-                       check=False, capture_output=True)
-        ended.append(1)
-
-
 @pytest.mark.parametrize("role, every", [("worker", 300), ("worker", 31), ("keeper", 7),
                                          ("steward", 50)])
 def test_memory_that_fails(instance, faults, role, every):
     before = {"worker": instance.workers(), "keeper": [instance.keeper()],
               "steward": [instance.steward()]}
     instance.expect_noise = (".",)  # whatever it says: it must go on
-    stop, ended = threading.Event(), []
-    thread = threading.Thread(target=curl_all, args=(instance.port, stop, ended))
-    thread.start()
-    with Knocking(instance.port, 2) as knocking:
+    with Knocking(instance.port, 2) as knocking, Curling(instance.port, "--http2"):
         faults.fail(every, role)
         until = time.monotonic() + 2
         while time.monotonic() < until:
@@ -95,8 +81,6 @@ def test_memory_that_fails(instance, faults, role, every):
         failed = faults.failed()
         time.sleep(0.3)
         knocking.finish()
-    stop.set()
-    thread.join(PATIENCE)
     assert failed > 3
     # Nobody was lost of those that were not hit, nor the supervisor.
     assert instance.process.poll() is None

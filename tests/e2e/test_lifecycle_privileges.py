@@ -11,6 +11,7 @@ import ssl
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from support.processes import links, sockets, status
 from support.tlsclient import context, served_serial
 from support.tools import Loading
 from support.wait import SANITIZED, wait_until
@@ -24,12 +25,6 @@ def instance(sallyport, web, authority):
     made = sallyport([web().address], tls=[authority.leaf("a.example").pem], workers=2)
     served_serial(made.port)
     return made
-
-
-def status(pid):
-    """/proc/PID/status as a dictionary."""
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 def identity():
@@ -71,17 +66,6 @@ def test_they_become_the_configured_user_and_group(sallyport, web, authority):
         assert_unprivileged(pid, user.pw_uid, group.gr_gid)
 
 
-def links(pid):
-    """What its descriptors are."""
-    found = {}
-    for entry in os.scandir(f"/proc/{pid}/fd"):
-        try:
-            found[int(entry.name)] = os.readlink(entry.path)
-        except OSError:
-            continue
-    return found
-
-
 def test_workers_have_no_files(instance):
     """Beside the three that it was started with: sockets, memories, what an event loop needs."""
     for pid in instance.workers():
@@ -99,13 +83,13 @@ def test_only_the_steward_has_the_logs_and_only_the_supervisor_beside_it(instanc
 
 def test_the_steward_has_no_door_and_workers_have_no_admin(instance):
     def listening(pid):
-        inodes = {t[8:-1] for t in links(pid).values() if t.startswith("socket:[")}
+        inodes = sockets(pid)
         with open("/proc/net/tcp", encoding="ascii") as f:
             rows = [line.split() for line in f.readlines()[1:]]
         return {row[1] for row in rows if row[9] in inodes and row[3] == "0A"}
 
     def is_admin(pid):
-        inodes = {t[8:-1] for t in links(pid).values() if t.startswith("socket:[")}
+        inodes = sockets(pid)
         with open("/proc/net/unix", encoding="ascii") as f:
             return any(len(r) > 7 and r[6] in inodes and r[7] == instance.admin_path
                        for r in (line.split() for line in f))

@@ -9,10 +9,10 @@ import subprocess
 import pytest
 
 from support import confine
+from support.processes import status
 from support.sallyport import ENDED
 from support.tlsclient import served_serial
 from support.wait import PATIENCE, SANITIZED, wait_until
-from test_lifecycle_privileges import status
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into the others"),

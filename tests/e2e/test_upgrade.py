@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import pytest
@@ -18,7 +17,7 @@ from support.backends import read_exactly
 from support.ports import HOST, free_port
 from support.sallyport import binary
 from support.tlsclient import connect, context, served_serial
-from support.traffic import Knocking, fetch
+from support.traffic import Curling, Knocking, fetch
 from support.wait import PATIENCE, SANITIZED, wait_until
 
 
@@ -226,50 +225,31 @@ def test_process_1_says_that_it_cannot(instance):
     made.stop(sig=0)
 
 
-def curl(port, *flags):
-    """One curl with many requests, which reuses connections. Returns all status codes."""
-    urls = f"https://a.example:{port}/hello?[1-400]"
-    made = subprocess.run(["curl", "-sk", "--resolve", f"a.example:{port}:{HOST}", *flags,
-                           "-o", "/dev/null", "-w", "%{http_code}\\n", urls],
-                          capture_output=True, text=True, timeout=120, check=False)
-    return made.returncode, made.stdout.split()
-
-
 def test_twenty_upgrades_and_failures_under_load(instance):
     """No request fails, whatever its protocol."""
     made = instance(drain_timeout="10s")
     made.expect_noise = ("the upgrade failed",)
-    stop, codes = threading.Event(), []
-
-    def many(*flags):
-        while not stop.is_set():
-            codes.append(curl(made.port, *flags))
-    threads = [threading.Thread(target=many, args=flags) for flags in (["--http2"], ["--http1.1"])]
-    for thread in threads:
-        thread.start()
     olds = []
-    try:
-        with Knocking(made.port) as knocking:
-            for i in range(20):
-                time.sleep(0.2)
-                if i % 2 == 1:
-                    at = len(made.error_log())
-                    install(made, "exit 7")
-                    made.signal(signal.SIGUSR2)
-                    wait_until(lambda: "the upgrade failed" in made.error_log()[at:], "the failure",
-                               PATIENCE * 3)
-                    install(made)
-                else:
-                    olds.append(made.upgrade(PATIENCE * 3))
-            knocks = knocking.finish()
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    with Curling(made.port, "--http2") as by_h2, Curling(made.port) as by_h1, \
+            Knocking(made.port) as knocking:
+        for i in range(20):
+            time.sleep(0.2)
+            if i % 2 == 1:
+                at = len(made.error_log())
+                install(made, "exit 7")
+                made.signal(signal.SIGUSR2)
+                wait_until(lambda: "the upgrade failed" in made.error_log()[at:], "the failure",
+                           PATIENCE * 3)
+                install(made)
+            else:
+                olds.append(made.upgrade(PATIENCE * 3))
+        knocks = knocking.finish()
     for old in olds:
         ended(old)
     assert len(knocks) > 50 and not [k for k in knocks if k.error], [k.error for k in knocks if k.error]
-    assert codes and all(code == 0 and set(said) == {"200"} for code, said in codes), codes
+    rounds = by_h1.rounds + by_h2.rounds
+    assert by_h1.rounds and by_h2.rounds
+    assert all(code == 0 and set(said) == {"200"} for code, said in rounds), rounds
     assert max(k.seconds for k in knocks) < (10 if SANITIZED else 2)
 
 

@@ -64,22 +64,29 @@ def descriptors(pid):
         return 0
 
 
-def target(pid, fd):
-    """What a descriptor of it is; empty where it has gone."""
-    try:
-        return os.readlink(f"/proc/{pid}/fd/{fd}")
-    except OSError:
-        return ""
+def status(pid):
+    """/proc/PID/status as a dictionary."""
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def links(pid):
+    """What its descriptors are, by number."""
+    found = {}
+    for entry in os.scandir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found[int(entry.name)] = os.readlink(entry.path)
+    return found
+
+
+def sockets(pid):
+    """The inodes of its sockets, as the tables of /proc/net have them."""
+    return {t[8:-1] for t in links(pid).values() if t.startswith("socket:[")}
 
 
 def peers_of(pid, port):
     """The clients' ports of those connections to `port` that this process has."""
-    inodes = set()
-    for entry in os.scandir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(OSError):
-            target = os.readlink(entry.path)
-            if target.startswith("socket:["):
-                inodes.add(target[8:-1])
+    inodes = sockets(pid)
     with open("/proc/net/tcp", encoding="ascii") as f:
         rows = [line.split() for line in f.readlines()[1:]]
     return {int(row[2].rpartition(":")[2], 16) for row in rows

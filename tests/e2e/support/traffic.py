@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from support import tlsclient
+from support import tlsclient, tools
 from support.wait import PATIENCE
 
 HELLO = b"hello from nginx\n"
@@ -48,7 +48,7 @@ class Knock:
     error: object  # None: it was answered
 
 
-class _Background:
+class Background:
     """Threads that run until `stop`."""
 
     def __init__(self, number):
@@ -85,7 +85,7 @@ def _knock(port, name, ctx):
     return Knock(began, time.monotonic() - began, error)
 
 
-class Knocking(_Background):
+class Knocking(Background):
     """New connections all the time, one request each, from `threads` threads."""
 
     def __init__(self, port, threads=2, name="a.example"):
@@ -135,7 +135,7 @@ class Probing(Knocking):
             assert not probe.is_alive(), "a probe hangs"
 
 
-class Steady(_Background):
+class Steady(Background):
     """`number` connections that stay, with one request after the other on each. What breaks is in
     `errors`."""
 
@@ -166,6 +166,26 @@ class Steady(_Background):
         self._end()
         assert not self.errors, f"steady connections broke: {self.errors}"
         return sum(self.requests)
+
+
+class Curling(Background):
+    """One curl after the other, each with many requests over connections that it reuses; `flags` say
+    by which protocol. `rounds` has the exit code of each, and the status of every answer."""
+
+    REQUESTS = 400
+
+    def __init__(self, port, *flags):
+        super().__init__(1)
+        self._port, self._flags = port, flags
+        self.rounds = []
+        self._begin()
+
+    def _run(self, number):
+        url = f"https://a.example:{self._port}/hello?[1-{self.REQUESTS}]"
+        while not self._stopping.is_set():
+            done = tools.curl(url, self._port, *self._flags, "-o", "/dev/null", "-w",
+                              "%{http_code}\\n", timeout=PATIENCE * 6)
+            self.rounds.append((done.returncode, done.stdout.split()))
 
 
 def push(connection, data):

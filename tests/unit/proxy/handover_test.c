@@ -12,6 +12,7 @@
 
 #include "proxy/process/handover.h"
 #include "proxy/process/notify.h"
+#include "tests/support/in_child.h"
 
 enum { WORKERS = 2 };
 
@@ -90,19 +91,6 @@ static int heir(void)
 	return fcntl(i, F_GETFD) < 0 && h.num == 0 ? 0 : 8;
 }
 
-static int in_heir(int (*run)(void))
-{
-	int status;
-	pid_t pid;
-
-	(void)fflush(NULL);
-	if ((pid = fork()) == 0)
-		_exit(run());
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
 static void name(int fd)
 {
 	char number[16];
@@ -121,7 +109,7 @@ Test(handover, what_is_left_is_found)
 	cr_assert_eq(fcntl(fd, F_GETFD), 0);
 	cr_assert_eq(fcntl(ready[1], F_GETFD), 0);
 	name(fd);
-	cr_assert_eq(in_heir(heir), 0);
+	cr_assert_eq(in_child(heir), 0);
 	cr_assert_eq(read(ready[0], &byte, 1), 1);
 	(void)close(fd);
 }
@@ -149,7 +137,7 @@ Test(handover, an_empty_one_closes_nothing)
 Test(handover, who_starts_alone_finds_nothing)
 {
 	(void)unsetenv(HANDOVER_VARIABLE);
-	cr_assert_eq(in_heir(heir_of_nothing), 1);
+	cr_assert_eq(in_child(heir_of_nothing), 1);
 }
 
 static int memory_of(const char *text)
@@ -196,13 +184,13 @@ Test(handover, what_makes_no_sense_is_refused)
 		text[n] = '\0';
 		fd = memory_of(text);
 		name(fd);
-		cr_expect_eq(in_heir(heir_of_nothing), 0, "%s", text);
+		cr_expect_eq(in_child(heir_of_nothing), 0, "%s", text);
 		(void)close(fd);
 	}
 	cr_assert_eq(setenv(HANDOVER_VARIABLE, "no number", 1), 0);
-	cr_expect_eq(in_heir(heir_of_nothing), 0);
+	cr_expect_eq(in_child(heir_of_nothing), 0);
 	cr_assert_eq(setenv(HANDOVER_VARIABLE, "9999", 1), 0);
-	cr_expect_eq(in_heir(heir_of_nothing), 0);
+	cr_expect_eq(in_child(heir_of_nothing), 0);
 }
 
 static int heir_of_odd_keys(void)
@@ -225,7 +213,7 @@ Test(handover, keys_of_another_make_are_none)
 		ready[1]);
 	fd = memory_of(text);
 	name(fd);
-	cr_expect_eq(in_heir(heir_of_odd_keys), 10);
+	cr_expect_eq(in_child(heir_of_odd_keys), 10);
 	(void)close(fd);
 }
 

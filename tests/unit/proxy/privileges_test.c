@@ -16,22 +16,9 @@
 #include "proxy/process/logs.h"
 #include "proxy/process/privileges.h"
 #include "proxy/process/spawn.h"
+#include "tests/support/in_child.h"
 
 enum { SKIPPED = 77 };
-
-/* Runs `test` in a process of its own; its answer is the exit code. */
-static int in_child(int (*test)(void))
-{
-	pid_t pid;
-	int status;
-
-	(void)fflush(NULL);
-	if ((pid = fork()) == 0)
-		_exit(test());
-	cr_assert_eq(waitpid(pid, &status, 0), pid);
-	cr_assert(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
 
 static int drop_for_good(void)
 {

@@ -416,7 +416,7 @@ static int try(const struct attempt *a, enum sandbox_role role,
 /* As sandbox_enter, without landlock. */
 static uint32_t calls(enum sandbox_role role)
 {
-	(void)sandbox_enter(role, false);
+	(void)sandbox_enter(role, 0);
 	return sandbox_calls(role);
 }
 

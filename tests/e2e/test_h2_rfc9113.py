@@ -422,6 +422,14 @@ def test_5_2_windows_bound_what_is_sent(h2):
     assert one.done().total == 90_000
 
 
+def test_5_2_windows_have_room_for_a_long_way(h2):
+    """64 KiB a round trip are 5 Mbit/s at 100 ms; here it is 256 KiB for a stream, 1 MiB in all."""
+    client = h2.client()
+    client.works()
+    assert client.peer_settings[INITIAL_WINDOW_SIZE] == 256 << 10
+    assert client.window == 1 << 20
+
+
 def test_5_2_2_one_stuck_stream_does_not_stop_the_others(h2):
     client = h2.client({INITIAL_WINDOW_SIZE: 1000})
     stuck = client.request(h2.case(read_body, ok(b"a" * 3000)).path, grants=False)

@@ -66,6 +66,17 @@ def test_they_become_the_configured_user_and_group(sallyport, web, authority):
         assert_unprivileged(pid, user.pw_uid, group.gr_gid)
 
 
+def test_all_share_one_index_that_none_can_write(instance):
+    for pid in instance.workers():
+        maps = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+        (snapshot,) = [line.split() for line in maps if "/memfd:snapshot" in line]
+        assert snapshot[1].startswith("r--")
+    inodes = {line.split()[4] for pid in instance.workers()
+              for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
+              if "/memfd:snapshot" in line}
+    assert len(inodes) == 1, "each has a copy of its own"
+
+
 def test_workers_have_no_files(instance):
     """Beside the three that it was started with: sockets, memories, what an event loop needs."""
     for pid in instance.workers():

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static uint32_t add(struct index_builder *b, enum index_key_type type, const char *leaf)
 {
@@ -246,4 +247,59 @@ Test(index, damage_is_harmless)
 		}
 	}
 	free(bytes);
+}
+
+/* ---- what it costs to adopt one */
+
+/* The least of many: what the machine adds is not the index's. */
+static int64_t opening_ns(struct span bytes)
+{
+	int64_t least = INT64_MAX;
+
+	for (int n = 0; n < 200; n++) {
+		struct timespec before, after;
+		struct index *i;
+		int64_t ns;
+
+		(void)clock_gettime(CLOCK_MONOTONIC, &before);
+		i = index_open(bytes);
+		(void)clock_gettime(CLOCK_MONOTONIC, &after);
+		cr_assert_not_null(i);
+		index_close(i);
+		ns = (after.tv_sec - before.tv_sec) * INT64_C(1000000000) + after.tv_nsec -
+		     before.tv_nsec;
+		if (ns < least)
+			least = ns;
+	}
+	return least;
+}
+
+static int64_t opening_of(uint32_t num)
+{
+	struct index_builder *b = index_builder_new(1);
+	char text[64], der[32];
+	struct index *i;
+	int64_t ns;
+	void *bytes;
+	size_t len;
+
+	for (uint32_t n = 0; n < num; n++) {
+		(void)snprintf(der, sizeof(der), "der %u", n);
+		(void)snprintf(text, sizeof(text), "host%u.example.com", n);
+		name(b, 0, text, add(b, INDEX_KEY_RSA, der));
+	}
+	i = finish(b, &bytes, &len);
+	index_close(i);
+	ns = opening_ns(span_of(bytes, len));
+	free(bytes);
+	return ns;
+}
+
+Test(index, adopting_100_000_costs_what_ten_cost)
+{
+	enum { A_PAGE_OR_TWO_NS = 20000 };
+	int64_t few = opening_of(10), many = opening_of(100000);
+
+	cr_assert_lt(many, few + A_PAGE_OR_TWO_NS, "%lld ns, %lld ns", (long long)few,
+		     (long long)many);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/support/http2_side.h"
+#include "tests/support/leap.h"
 
 #define END NGHTTP2_FLAG_END_STREAM
 #define SECOND INT64_C(1000000000)
@@ -532,8 +533,7 @@ Test(http2_client, a_server_that_is_silent_is_asked_whether_it_lives)
 	struct h2_side *s = &t->side;
 
 	rig_rest(&t->rig, 5);
-	t->rig.loop->now_ns += 31 * SECOND;
-	(void)wheel_run(&t->rig.loop->wheel, t->rig.loop->now_ns);
+	leap(31 * SECOND);
 	heard(t, "PING\n");
 	rig_rest(&t->rig, 20);
 	cr_assert(http2_client_is_usable(s->client));
@@ -546,10 +546,9 @@ Test(http2_client, and_if_it_does_not_that_is_the_end)
 	struct h2_side *s = &t->side;
 
 	rig_rest(&t->rig, 5);
-	t->rig.loop->now_ns += 31 * SECOND;
-	(void)wheel_run(&t->rig.loop->wheel, t->rig.loop->now_ns);
-	t->rig.loop->now_ns += 11 * SECOND;
-	(void)wheel_run(&t->rig.loop->wheel, t->rig.loop->now_ns);
+	leap(31 * SECOND);
+	rig_rest(&t->rig, 5);
+	leap(11 * SECOND);
 	for (int i = 0; i < 50 && !s->ended; i++)
 		rig_rest(&t->rig, 5);
 	cr_assert(s->ended);

@@ -70,7 +70,9 @@ def pump(client, total):
             got += len(data)
         except ssl.SSLWantReadError:
             if wants or not waiting:
-                assert any(select.select([client], wants, [], PATIENCE)), "nothing moves"
+                moves = select.poll()
+                moves.register(client, select.POLLIN | (select.POLLOUT if wants else 0))
+                assert moves.poll(PATIENCE * 1000), "nothing moves"
     return up.hexdigest(), down.hexdigest()
 
 

@@ -185,13 +185,18 @@ static bool check_key(const struct certfile_path *path, const struct parsed *cha
 
 /* What the issuer allows the key to be used for. The library refuses ECDSA keys that may not
  * sign; of RSA keys only some clients ask it. */
-static bool check_usage(const char *path, X509 *leaf, enum index_key_type type,
+static bool check_usage(const struct certfile_path *from, X509 *leaf, enum index_key_type type,
 			struct problems *why)
 {
+	const char *path = from->certificate;
 	bool may_sign = (X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) != 0;
 	uint32_t extended = X509_get_extended_key_usage(leaf);
 
-	if ((extended & (XKU_SSL_SERVER | XKU_ANYEKU)) == 0)
+	if (from->for_client && (extended & (XKU_SSL_CLIENT | XKU_ANYEKU)) == 0)
+		problems_add(why, PROBLEM_WARNING, path,
+			     "the certificate is not meant for TLS clients (its extended key usage "
+			     "lacks clientAuth); servers will refuse it");
+	if (!from->for_client && (extended & (XKU_SSL_SERVER | XKU_ANYEKU)) == 0)
 		problems_add(why, PROBLEM_WARNING, path,
 			     "the certificate is not meant for TLS servers (its extended key usage "
 			     "lacks serverAuth); clients will refuse it");
@@ -209,7 +214,7 @@ static void check_order(const char *path, const struct parsed *chain, struct pro
 		if (X509_check_issued(chain->x[i + 1], chain->x[i]) == X509_V_OK)
 			continue;
 		problems_add(why, PROBLEM_WARNING, path,
-			     "certificate %zu did not issue certificate %zu, so clients may not "
+			     "certificate %zu did not issue certificate %zu, so peers may not "
 			     "accept the chain; each must be followed by its issuer",
 			     i + 2, i + 1);
 		return;
@@ -229,8 +234,7 @@ static bool check_dates(const char *path, X509 *leaf, int64_t now_s, struct cert
 	if (now_s > c->not_after_s) {
 		x509_date(c->not_after_s, date);
 		problems_add(why, PROBLEM_WARNING, path,
-			     "the certificate expired on %s; clients will refuse it: renew it",
-			     date);
+			     "the certificate expired on %s; peers will refuse it: renew it", date);
 	} else if (now_s < c->not_before_s) {
 		x509_date(c->not_before_s, date);
 		problems_add(why, PROBLEM_WARNING, path,
@@ -411,7 +415,7 @@ enum certfile_result certfile_load(const struct certfile_path *path, int64_t now
 		goto done;
 	leaf = chain.x[0];
 	check_order(path->certificate, &chain, why);
-	if (!check_usage(path->certificate, leaf, c.type, why) ||
+	if (!check_usage(path, leaf, c.type, why) ||
 	    !check_dates(path->certificate, leaf, now_s, &c, why) ||
 	    !take_names(path->certificate, leaf, &c, why))
 		goto done;

@@ -15,6 +15,7 @@ struct certfile_path {
 	const char *certificate;
 	const char *key;  /* NULL: in the same file */
 	bool from_folder; /* then what is plainly something else is passed over with a warning */
+	bool for_client;  /* it is shown to servers, not to clients */
 };
 
 struct certfile {

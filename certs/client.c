@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "certs/exdata.h"
+#include "certs/pem.h"
+#include "certs/signing.h"
 #include "certs/verify.h"
 #include "conf/must.h"
 
@@ -15,12 +17,15 @@ struct client_tls {
 	unsigned magic;
 	SSL_CTX *ctx;
 	struct verify *verify; /* NULL: any certificate is taken */
+	struct keys *keys;     /* NULL: it shows no certificate */
+	struct key_id key;
 };
 
 /* What hangs on each SSL. */
 struct peer {
 	struct exdata x;
 	struct verify *verify;
+	struct signing signing;
 	char *failure; /* why verification failed; NULL: it did not */
 	char name[CLIENT_MAX_NAME + 1];
 };
@@ -38,6 +43,7 @@ static void peer_drop(struct exdata *x)
 {
 	struct peer *p = (struct peer *)x;
 
+	signing_fini(&p->signing);
 	verify_unref(p->verify);
 	free(p->failure);
 	free(p);
@@ -142,7 +148,8 @@ static bool take_name(const char *name, char out[CLIENT_MAX_NAME + 1])
 	return true;
 }
 
-SSL *client_tls_connect(struct client_tls *c, const char *name)
+SSL *client_tls_connect(struct client_tls *c, const char *name, void (*ready)(void *owner),
+			void *owner)
 {
 	struct peer *p;
 	SSL *ssl = NULL;
@@ -151,6 +158,8 @@ SSL *client_tls_connect(struct client_tls *c, const char *name)
 	if ((p = calloc(1, sizeof(*p))) == NULL || !take_name(name, p->name))
 		goto fail;
 	p->x.drop = peer_drop;
+	signing_init(&p->signing, c->keys, ready, owner);
+	p->signing.key = c->key;
 	if ((ssl = SSL_new(c->ctx)) == NULL ||
 	    (!is_ip(p->name) && !SSL_set_tlsext_host_name(ssl, p->name)) || !exdata_set(ssl, &p->x))
 		goto fail;
@@ -181,4 +190,69 @@ bool client_tls_offer(struct client_tls *c, enum conf_protocol protocol)
 	if (protocol == CONF_PROTOCOL_HTTP1)
 		return true;
 	return SSL_CTX_set_alpn_protos(c->ctx, (const uint8_t *)list, (unsigned)strlen(list)) == 0;
+}
+
+/* ---- a certificate of its own */
+
+static struct signing *signing_of(const SSL *ssl)
+{
+	struct peer *p = peer_of(ssl);
+
+	return p == NULL ? NULL : &p->signing;
+}
+
+static enum ssl_private_key_result_t sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out,
+					  uint16_t algorithm, const uint8_t *in, size_t in_len)
+{
+	(void)out;
+	(void)out_len;
+	(void)max_out;
+	return signing_ask(signing_of(ssl), algorithm, span_of(in, in_len));
+}
+
+static enum ssl_private_key_result_t complete(SSL *ssl, uint8_t *out, size_t *out_len,
+					      size_t max_out)
+{
+	return signing_complete(signing_of(ssl), out, out_len, max_out);
+}
+
+static const SSL_PRIVATE_KEY_METHOD key_method = {
+	.sign = sign,
+	.decrypt = signing_decrypt,
+	.complete = complete,
+};
+
+/* Copies: connections outlive the index. */
+static bool set_chain(SSL_CTX *ctx, const struct span *der, size_t n)
+{
+	CRYPTO_BUFFER *chain[PEM_MAX_CHAIN] = { NULL };
+	bool ok = n > 0;
+
+	for (size_t i = 0; ok && i < n; i++) {
+		chain[i] = CRYPTO_BUFFER_new((const uint8_t *)der[i].p, der[i].n, NULL);
+		ok = chain[i] != NULL;
+	}
+	ok = ok && SSL_CTX_set_chain_and_key(ctx, chain, n, NULL, &key_method);
+	for (size_t i = 0; i < n; i++)
+		CRYPTO_BUFFER_free(chain[i]);
+	return ok;
+}
+
+bool client_tls_show(struct client_tls *c, const struct client_tls_certificate *from)
+{
+	uint32_t found[INDEX_KEY_TYPES], number = INDEX_NONE;
+	struct span der[PEM_MAX_CHAIN];
+	struct index_entry entry;
+
+	CHECK(c, CLIENT_MAGIC);
+	if (!index_defaults(from->index, from->set, found))
+		return false;
+	for (size_t i = 0; number == INDEX_NONE && i < INDEX_KEY_TYPES; i++)
+		number = found[i];
+	if (!index_entry(from->index, number, &entry) ||
+	    !set_chain(c->ctx, der, index_chain(from->index, number, der, PEM_MAX_CHAIN)))
+		return false;
+	c->keys = from->keys;
+	c->key = (struct key_id){ .load = from->load, .number = entry.key };
+	return true;
 }

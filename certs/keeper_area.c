@@ -57,10 +57,13 @@ static void taken(struct ring *r, uint32_t *read)
 bool keeper_ask(struct keeper_end *e, const struct keeper_request *r, bool *wake)
 {
 	struct ring *ring = &e->area->asked;
+	struct keeper_request *to;
 
 	if (!has_room(ring, e->written))
 		return false;
-	memcpy(&e->area->requests[e->written % KEEPER_SLOTS], r, sizeof(*r));
+	to = &e->area->requests[e->written % KEEPER_SLOTS];
+	memcpy(to, r, offsetof(struct keeper_request, message));
+	memcpy(to->message, r->message, r->len < sizeof(r->message) ? r->len : sizeof(r->message));
 	*wake = publish(ring, e->written++);
 	return true;
 }
@@ -88,12 +91,16 @@ bool keeper_has_request(const struct keeper_end *e)
 
 bool keeper_asked(struct keeper_end *e, struct keeper_request *r)
 {
+	const struct keeper_request *from;
+
 	if (!keeper_has_request(e))
 		return false;
-	memcpy(r, &e->area->requests[e->read % KEEPER_SLOTS], sizeof(*r));
-	taken(&e->area->asked, &e->read);
+	from = &e->area->requests[e->read % KEEPER_SLOTS];
+	memcpy(r, from, offsetof(struct keeper_request, message));
 	if (r->len > sizeof(r->message))
 		r->len = 0;
+	memcpy(r->message, from->message, r->len);
+	taken(&e->area->asked, &e->read);
 	return true;
 }
 

@@ -11,7 +11,7 @@
 #include "certs/key_message.h"
 #include "certs/keys.h"
 
-enum { KEEPER_SLOTS = 256 }; /* requests of a worker under way; a power of two */
+enum { KEEPER_SLOTS = 64 }; /* requests of a worker under way; a power of two */
 
 struct keeper_request {
 	struct key_id key;

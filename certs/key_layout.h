@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
-#define KEY_TABLE_MAGIC 0x3173796b79707331ull
+#define KEY_TABLE_MAGIC 0x3273796b79707331ull
 
 /* Then num + 1 offsets of 4 bytes, from the first byte: where each key starts and the last ends.
- * Then the keys, PKCS#8 DER. */
+ * Then a byte for each key: its roles (enum key_role). Then the keys, PKCS#8 DER. */
 struct key_table_head {
 	uint64_t magic;
 	uint32_t num;

@@ -126,7 +126,7 @@ static struct load *load_new(uint32_t number, struct span table)
 		return NULL;
 	memcpy(&head, table.p, sizeof(head));
 	if (head.magic != KEY_TABLE_MAGIC || head.len != table.n ||
-	    head.num >= (table.n - sizeof(head)) / sizeof(uint32_t))
+	    (head.num + UINT64_C(1)) * sizeof(uint32_t) + head.num > table.n - sizeof(head))
 		return NULL;
 	if ((l = calloc(1, sizeof(*l))) == NULL)
 		return NULL;
@@ -205,6 +205,21 @@ static EVP_PKEY *take_key(struct key_store *s, struct key_id id)
 	}
 	MUST(pthread_mutex_unlock(&s->lock) == 0);
 	return key;
+}
+
+unsigned key_store_roles(struct key_store *s, struct key_id id)
+{
+	unsigned roles = 0;
+	struct load *l;
+
+	CHECK(s, KEY_STORE_MAGIC);
+	MUST(pthread_mutex_lock(&s->lock) == 0);
+	if ((l = find_load(s, id.load)) != NULL && id.number < l->num_keys)
+		roles = (uint8_t)l->table
+				.p[sizeof(struct key_table_head) +
+				   (l->num_keys + (size_t)1) * sizeof(uint32_t) + id.number];
+	MUST(pthread_mutex_unlock(&s->lock) == 0);
+	return roles;
 }
 
 /* ---- signing */

@@ -27,6 +27,10 @@ bool key_store_adopt(struct key_store *s, uint32_t load, struct span table);
  * made with one of them is finished. An unknown load is fine. */
 void key_store_retire(struct key_store *s, uint32_t load);
 
+/* key_store_roles returns what the key may sign (enum key_role, as bits); 0: nothing, or there is
+ * no such key. key_store_sign does not ask: whoever signs for others does. */
+unsigned key_store_roles(struct key_store *s, struct key_id key);
+
 /* key_store_sign signs `message` by TLS signature algorithm `algorithm` (SSL_SIGN_*) into `out`
  * (KEYS_MAX_SIGNATURE bytes) and returns the signature's length. A signature by RSA or Ed25519 is
  * verified first: one made by a machine that erred would give the key away. 0: there is no such

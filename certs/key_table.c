@@ -5,11 +5,13 @@
 #include "certs/key_layout.h"
 #include "certs/keys.h"
 #include "certs/map.h"
+#include "conf/must.h"
 
 struct key_table {
 	uint8_t *der; /* all keys, one after another */
 	size_t len, room;
 	uint32_t *ends; /* where each key ends in `der` */
+	uint8_t *roles; /* of each key */
 	uint32_t num, num_room;
 	struct map map; /* DER to number */
 };
@@ -36,6 +38,7 @@ void key_table_free(struct key_table *t)
 		return;
 	wipe_free(t->der, t->room);
 	free(t->ends);
+	free(t->roles);
 	map_fini(&t->map);
 	free(t);
 }
@@ -72,16 +75,20 @@ static bool grow_der(struct key_table *t, size_t need)
 	return true;
 }
 
-static bool grow_ends(struct key_table *t)
+static bool grow_places(struct key_table *t)
 {
 	uint32_t room = t->num_room == 0 ? 64 : t->num_room * 2;
 	uint32_t *grown;
+	uint8_t *roles;
 
 	if (t->num < t->num_room)
 		return true;
 	if ((grown = realloc(t->ends, room * sizeof(*grown))) == NULL)
 		return false;
 	t->ends = grown;
+	if ((roles = realloc(t->roles, room)) == NULL)
+		return false;
+	t->roles = roles;
 	t->num_room = room;
 	return true;
 }
@@ -93,13 +100,20 @@ bool key_table_add(struct key_table *t, struct span pkcs8, uint32_t *number)
 	if (map_find(&t->map, pkcs8, key_equal, t, number))
 		return true;
 	if (!size_add(&end, t->len, pkcs8.n) || end > UINT32_MAX / 2 || pkcs8.n == 0 ||
-	    !grow_der(t, end) || !grow_ends(t) || !map_add(&t->map, pkcs8, t->num))
+	    !grow_der(t, end) || !grow_places(t) || !map_add(&t->map, pkcs8, t->num))
 		return false;
 	memcpy(t->der + t->len, pkcs8.p, pkcs8.n);
 	t->len = end;
 	t->ends[t->num] = (uint32_t)end;
+	t->roles[t->num] = 0;
 	*number = t->num++;
 	return true;
+}
+
+void key_table_allow(struct key_table *t, uint32_t number, enum key_role role)
+{
+	MUST(number < t->num);
+	t->roles[number] |= (uint8_t)role;
 }
 
 static size_t offsets_len(const struct key_table *t)
@@ -107,14 +121,18 @@ static size_t offsets_len(const struct key_table *t)
 	return ((size_t)t->num + 1) * sizeof(uint32_t);
 }
 
+static size_t keys_at(const struct key_table *t)
+{
+	return sizeof(struct key_table_head) + offsets_len(t) + t->num;
+}
+
 size_t key_table_size(const struct key_table *t)
 {
-	return sizeof(struct key_table_head) + offsets_len(t) + t->len;
+	return keys_at(t) + t->len;
 }
 
 void key_table_write(const struct key_table *t, void *to)
 {
-	size_t first = sizeof(struct key_table_head) + offsets_len(t);
 	struct key_table_head head = {
 		.magic = KEY_TABLE_MAGIC,
 		.num = t->num,
@@ -125,11 +143,13 @@ void key_table_write(const struct key_table *t, void *to)
 	memcpy(p, &head, sizeof(head));
 	p += sizeof(head);
 	for (uint32_t n = 0; n <= t->num; n++) {
-		uint32_t at = (uint32_t)first + (n == 0 ? 0 : t->ends[n - 1]);
+		uint32_t at = (uint32_t)keys_at(t) + (n == 0 ? 0 : t->ends[n - 1]);
 
 		memcpy(p, &at, sizeof(at));
 		p += sizeof(at);
 	}
+	if (t->num > 0)
+		memcpy(p, t->roles, t->num);
 	if (t->len > 0)
-		memcpy(p, t->der, t->len);
+		memcpy(p + t->num, t->der, t->len);
 }

@@ -269,12 +269,14 @@ static uint32_t free_slot(const struct keys *k)
 /* False: the ring has no room, which a keeper that is in order always has. */
 static bool ask(struct keys *k, struct keys_job *job, bool *wake)
 {
-	struct keeper_request r = { .key = job->key,
-				    .slot = free_slot(k),
-				    .algorithm = job->algorithm,
-				    .len = (uint16_t)job->len };
-	struct slot *slot = &k->slots[r.slot];
+	struct keeper_request r; /* large, and most of it unused */
+	struct slot *slot;
 
+	r.key = job->key;
+	r.slot = free_slot(k);
+	r.algorithm = job->algorithm;
+	r.len = (uint16_t)job->len;
+	slot = &k->slots[r.slot];
 	r.generation = slot->generation + 1;
 	if (job->len > 0)
 		memcpy(r.message, job->message, job->len);

@@ -20,6 +20,9 @@ enum {
 /* From a signature to the end of its handshake: the client has to answer. */
 #define KEYS_TO_FINISH_NS INT64_C(500000000)
 
+/* What a key is there for, as bits: what it may sign. */
+enum key_role { KEY_ROLE_SERVER = 1, KEY_ROLE_CLIENT = 2 };
+
 struct keys;
 struct keys_job;
 struct keeper_area;
@@ -102,6 +105,10 @@ void key_table_free(struct key_table *t);
 /* key_table_add copies a private key (PKCS#8 DER) in; equal keys share a number. False: out of
  * memory. */
 bool key_table_add(struct key_table *t, struct span pkcs8, uint32_t *number);
+
+/* key_table_allow lets key `number` sign in `role`, besides those that it had; one that has none
+ * signs nothing in the keeper. */
+void key_table_allow(struct key_table *t, uint32_t number, enum key_role role);
 
 /* key_table_size returns the bytes that key_table_write needs. */
 size_t key_table_size(const struct key_table *t);

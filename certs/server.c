@@ -12,6 +12,7 @@
 #include "certs/pem.h"
 #include "certs/reason_raise.h"
 #include "certs/server_setup.h"
+#include "certs/signing.h"
 #include "conf/must.h"
 
 enum {
@@ -29,21 +30,11 @@ struct server_tls {
 	uint8_t context[CONTEXT_LEN];
 };
 
-enum signing { SIGNING_NONE, SIGNING_WAITS, SIGNING_DONE };
-
 /* What a handshake needs that the SSL does not keep for it. */
 struct handshake {
 	struct exdata x;
 	struct server_tls *server;
-	void (*ready)(void *owner);
-	void *owner;
-	struct key_id key;
-	int64_t deadline_ns;
-	enum signing signing;
-	bool shed;	      /* when SIGNING_DONE, without a signature */
-	struct keys_job *job; /* while SIGNING_WAITS */
-	uint8_t *signature;   /* when SIGNING_DONE; NULL: it failed */
-	size_t signature_len;
+	struct signing signing;
 	uint8_t name_len;
 	char name[MAX_HOST_NAME]; /* in lower case */
 };
@@ -52,8 +43,7 @@ static void handshake_drop(struct exdata *x)
 {
 	struct handshake *h = (struct handshake *)x;
 
-	keys_cancel(h->job);
-	free(h->signature);
+	signing_fini(&h->signing);
 	free(h);
 }
 
@@ -94,79 +84,32 @@ static bool bind_to_name(SSL *ssl, const struct handshake *h)
 	return SSL_set_session_id_context(ssl, context, sizeof(context));
 }
 
-static enum ssl_private_key_result_t sign_complete(SSL *ssl, uint8_t *out, size_t *out_len,
-						   size_t max_out)
+static struct signing *signing_of(const SSL *ssl)
 {
 	struct handshake *h = handshake_of(ssl);
 
-	if (h == NULL || h->signing == SIGNING_NONE)
-		return ssl_private_key_failure;
-	if (h->signing == SIGNING_WAITS)
-		return ssl_private_key_retry;
-	h->signing = SIGNING_NONE;
-	if (h->signature == NULL || h->signature_len > max_out) {
-		reason_raise(h->shed ? TLS_REASON_SHED : TLS_REASON_KEY);
-		return ssl_private_key_failure;
-	}
-	memcpy(out, h->signature, h->signature_len);
-	*out_len = h->signature_len;
-	free(h->signature);
-	h->signature = NULL;
-	return ssl_private_key_success;
-}
-
-static void signed_answer(void *owner, struct span signature)
-{
-	struct handshake *h = owner;
-
-	h->job = NULL;
-	h->signing = SIGNING_DONE;
-	h->shed = keys_is_shedding(h->server->parts.keys);
-	if (signature.n > 0 && (h->signature = malloc(signature.n)) != NULL) {
-		memcpy(h->signature, signature.p, signature.n);
-		h->signature_len = signature.n;
-	}
-	h->ready(h->owner); /* may free `h` */
+	return h == NULL ? NULL : &h->signing;
 }
 
 static enum ssl_private_key_result_t sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out,
 					  uint16_t algorithm, const uint8_t *in, size_t in_len)
 {
-	struct handshake *h = handshake_of(ssl);
-
 	(void)out;
 	(void)out_len;
 	(void)max_out;
-	if (h == NULL || h->signing != SIGNING_NONE)
-		return ssl_private_key_failure;
-	h->job = keys_sign(h->server->parts.keys, h->key, algorithm, span_of(in, in_len),
-			   signed_answer, h);
-	if (h->job == NULL) {
-		reason_raise(TLS_REASON_KEY);
-		return ssl_private_key_failure;
-	}
-	keys_set_deadline(h->job, h->deadline_ns);
-	h->signing = SIGNING_WAITS;
-	return ssl_private_key_retry;
+	return signing_ask(signing_of(ssl), algorithm, span_of(in, in_len));
 }
 
-/* Only key exchange without forward secrecy decrypts; server_setup refuses its suites. */
-static enum ssl_private_key_result_t decrypt(SSL *ssl, uint8_t *out, size_t *out_len,
-					     size_t max_out, const uint8_t *in, size_t in_len)
+static enum ssl_private_key_result_t complete(SSL *ssl, uint8_t *out, size_t *out_len,
+					      size_t max_out)
 {
-	(void)ssl;
-	(void)out;
-	(void)out_len;
-	(void)max_out;
-	(void)in;
-	(void)in_len;
-	return ssl_private_key_failure;
+	return signing_complete(signing_of(ssl), out, out_len, max_out);
 }
 
 static const SSL_PRIVATE_KEY_METHOD key_method = {
 	.sign = sign,
-	.decrypt = decrypt,
-	.complete = sign_complete,
+	.decrypt = signing_decrypt,
+	.complete = complete,
 };
 
 static bool set_certificate(SSL *ssl, struct handshake *h, uint32_t number)
@@ -181,7 +124,7 @@ static bool set_certificate(SSL *ssl, struct handshake *h, uint32_t number)
 	n = index_buffers(index, number, chain, PEM_MAX_CHAIN);
 	if (n == 0 || !SSL_set_chain_and_key(ssl, chain, n, NULL, &key_method))
 		return false;
-	h->key = (struct key_id){ .load = h->server->parts.load, .number = entry.key };
+	h->signing.key = (struct key_id){ .load = h->server->parts.load, .number = entry.key };
 	return true;
 }
 
@@ -288,15 +231,7 @@ SSL *server_tls_accept(struct server_tls *s, void (*ready)(void *owner), void *o
 		goto fail;
 	h->x.drop = handshake_drop;
 	h->server = s;
-	h->ready = ready;
-	h->owner = owner;
-	h->key = (struct key_id){ 0 };
-	h->deadline_ns = INT64_MAX;
-	h->signing = SIGNING_NONE;
-	h->shed = false;
-	h->job = NULL;
-	h->signature = NULL;
-	h->signature_len = 0;
+	signing_init(&h->signing, s->parts.keys, ready, owner);
 	h->name_len = 0;
 	if (!exdata_set(ssl, &h->x))
 		goto fail;
@@ -315,7 +250,7 @@ void server_tls_deadline(SSL *ssl, int64_t deadline_ns)
 	struct handshake *h = handshake_of(ssl);
 
 	if (h != NULL)
-		h->deadline_ns = deadline_ns;
+		h->signing.deadline_ns = deadline_ns;
 }
 
 void server_tls_finished(SSL *ssl)

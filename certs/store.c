@@ -15,6 +15,7 @@ struct entry {
 	bool loaded;
 	bool in_date;
 	uint32_t number;
+	uint32_t key_number;
 	char *names; /* as in struct certfile */
 	size_t names_len;
 };
@@ -104,6 +105,7 @@ static bool keep(struct loading *l, struct entry *e, struct certfile *c)
 	    !index_builder_add(l->index, &ic, &e->number))
 		return no_memory(l);
 	e->loaded = true;
+	e->key_number = ic.key;
 	e->in_date = l->now_s >= c->not_before_s && l->now_s <= c->not_after_s;
 	e->names = c->names;
 	e->names_len = c->names_len;
@@ -277,6 +279,17 @@ static bool add_defaults(struct loading *l, uint32_t set, const char *path, cons
 	return true;
 }
 
+/* Lets the keys of what was loaded sign as what `list` is for. */
+static void allow(struct loading *l, const struct list *list, enum key_role role)
+{
+	for (size_t i = 0; i < list->num; i++) {
+		const struct entry *e = &l->entries[list->at[i]];
+
+		if (e->loaded)
+			key_table_allow(l->store->keys, e->key_number, role);
+	}
+}
+
 static bool load_listener(struct loading *l, const struct conf_tls *t, uint32_t set)
 {
 	struct list list = { 0 };
@@ -286,8 +299,24 @@ static bool load_listener(struct loading *l, const struct conf_tls *t, uint32_t 
 		ok = load_source(l, &t->certificates[i], &list);
 	if (ok && t->default_certificate != NULL)
 		ok = load_default(l, t->default_certificate, &list);
+	allow(l, &list, KEY_ROLE_SERVER);
 	ok = ok && add_all_names(l, set, &list) &&
 	     add_defaults(l, set, t->default_certificate, &list);
+	free(list.at);
+	return ok;
+}
+
+/* The certificate that a pool shows to its servers is the default of a set of its own. */
+static bool load_client(struct loading *l, const struct conf_pool_tls *t, uint32_t set)
+{
+	struct certfile_path p = { .certificate = t->certificate,
+				   .key = t->key,
+				   .for_client = true };
+	struct list list = { 0 };
+	bool ok = load_pair(l, &p, &list);
+
+	allow(l, &list, KEY_ROLE_CLIENT);
+	ok = ok && add_defaults(l, set, NULL, &list);
 	free(list.at);
 	return ok;
 }
@@ -311,12 +340,19 @@ static bool load_all(struct loading *l, const struct conf *c)
 	s->num_pools = c->num_pools;
 	s->pool_roots = calloc(c->num_pools + 1, sizeof(*s->pool_roots));
 	s->keys = key_table_new();
-	l->index = index_builder_new((uint32_t)c->num_listeners);
+	l->index = index_builder_new((uint32_t)(c->num_listeners + c->num_pools));
 	if (s->pool_roots == NULL || s->keys == NULL || l->index == NULL)
 		return no_memory(l);
 	for (size_t i = 0; i < c->num_listeners; i++) {
 		if (c->listeners[i].tls != NULL &&
 		    !load_listener(l, c->listeners[i].tls, (uint32_t)i))
+			return false;
+	}
+	for (size_t i = 0; i < c->num_pools; i++) {
+		const struct conf_pool_tls *t = c->pools[i].tls;
+
+		if (t != NULL && t->certificate != NULL &&
+		    !load_client(l, t, (uint32_t)(c->num_listeners + i)))
 			return false;
 	}
 	load_roots(l, c);

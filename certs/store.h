@@ -15,7 +15,8 @@
 
 struct store;
 
-/* store_load reads what `c` names. Set n of the index is listener n of `c`. `now_s` (Unix
+/* store_load reads what `c` names. Set n of the index is listener n of `c`,
+ * and after those come the pools, with what they show to servers. `now_s` (Unix
  * seconds) decides what is expired. NULL: every problem found was added to `why`, each naming the
  * file; warnings (expired, not yet valid, key readable by others) may be added on success too. */
 struct store *store_load(const struct conf *c, int64_t now_s, struct problems *why);

@@ -508,7 +508,7 @@ struct link *link_connect(struct loop *loop, const struct link_target *to,
 	if ((l = make(loop, fd, to->tls == NULL, ev, owner)) == NULL)
 		goto fail;
 	if (to->tls != NULL) {
-		l->ssl = client_tls_connect(to->tls, to->name);
+		l->ssl = client_tls_connect(to->tls, to->name, handshake_ready, l);
 		if (l->ssl == NULL || !link_tls_attach(l)) {
 			unmake(l);
 			goto fail;

@@ -65,6 +65,9 @@ static bool open_listener(struct site *site, uint32_t i, const struct site_parts
 struct site *site_new(struct snapshot *s, const struct site_parts *parts, struct problems *why)
 {
 	struct site *site = calloc(1, sizeof(*site));
+	struct pool_parts pools = { .board = parts->board,
+				    .worker = parts->worker,
+				    .keys = parts->keys };
 
 	if (site == NULL)
 		goto fail;
@@ -72,6 +75,7 @@ struct site *site_new(struct snapshot *s, const struct site_parts *parts, struct
 	site->keys = parts->keys;
 	if ((site->index = index_open(snapshot_index(s))) == NULL)
 		goto fail;
+	pools.index = site->index;
 	if (s->keys != NULL &&
 	    !keys_adopt(parts->keys, s->plan->generation, span_of(s->keys, s->keys_len)))
 		goto fail;
@@ -80,8 +84,7 @@ struct site *site_new(struct snapshot *s, const struct site_parts *parts, struct
 	if (site->pools == NULL || site->listeners == NULL)
 		goto fail;
 	for (; site->num_pools < s->plan->num_pools; site->num_pools++) {
-		site->pools[site->num_pools] =
-			pool_new(s, site->num_pools, parts->board, parts->worker, why);
+		site->pools[site->num_pools] = pool_new(s, site->num_pools, &pools, why);
 		if (site->pools[site->num_pools] == NULL)
 			goto fail;
 	}

@@ -33,26 +33,38 @@ static struct balance *make_balance(const struct conf_pool *conf, unsigned start
 	return b;
 }
 
-struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct board *board,
-		      unsigned worker, struct problems *why)
+/* False, as pool_new says. */
+static bool make_tls(struct pool *p, uint32_t number, const struct pool_parts *parts,
+		     struct problems *why)
+{
+	const struct conf_pool_tls *t = p->conf->tls;
+	const struct client_tls_certificate own = { .index = parts->index,
+						    .set = p->plan->set,
+						    .load = p->snapshot->plan->generation,
+						    .keys = parts->keys };
+
+	if (t == NULL)
+		return true;
+	p->tls = client_tls_new(t, snapshot_roots(p->snapshot, number), p->conf->pointer, why);
+	return p->tls != NULL && client_tls_offer(p->tls, p->conf->protocol) &&
+	       (t->certificate == NULL || client_tls_show(p->tls, &own));
+}
+
+struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct pool_parts *parts,
+		      struct problems *why)
 {
 	struct pool *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return NULL;
 	p->snapshot = s;
-	p->board = board;
+	p->board = parts->board;
 	p->conf = &s->conf->pools[number];
 	p->plan = snapshot_pool(s, number);
 	p->policy = policies[p->conf->balance];
-	if ((p->balance = make_balance(p->conf, worker)) == NULL)
+	if ((p->balance = make_balance(p->conf, parts->worker)) == NULL ||
+	    !make_tls(p, number, parts, why))
 		goto fail;
-	if (p->conf->tls != NULL) {
-		p->tls = client_tls_new(p->conf->tls, snapshot_roots(s, number), p->conf->pointer,
-					why);
-		if (p->tls == NULL || !client_tls_offer(p->tls, p->conf->protocol))
-			goto fail;
-	}
 	return p;
 fail:
 	pool_free(p);

@@ -13,10 +13,18 @@
 
 struct pool;
 
+/* What a pool borrows; all outlive it. */
+struct pool_parts {
+	const struct board *board;
+	unsigned worker;
+	struct index *index; /* of the snapshot, for the certificate that it shows */
+	struct keys *keys;
+};
+
 /* pool_new makes pool `number` of `s`, which outlives it. NULL: what is wrong was added to `why`,
  * or memory was short. */
-struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct board *board,
-		      unsigned worker, struct problems *why);
+struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct pool_parts *parts,
+		      struct problems *why);
 
 /* pool_free drops it. NULL is fine. */
 void pool_free(struct pool *p);

@@ -96,14 +96,9 @@ static struct conf *loader_parse(const struct loader_source *from, struct proble
 
 /* ---- the checks */
 
-static void loader_check_listeners(const struct conf *c, struct index *index, struct problems *why)
+static void loader_check_listeners(const struct conf *c, struct index *index, struct keys *keys,
+				   struct problems *why)
 {
-	struct keys *keys = keys_new();
-
-	if (keys == NULL) {
-		problems_add(why, PROBLEM_ERROR, "loader", "out of memory");
-		return;
-	}
 	for (size_t i = 0; i < c->num_listeners; i++) {
 		struct server_tls_parts parts = { .index = index,
 						  .set = (uint32_t)i,
@@ -119,21 +114,25 @@ static void loader_check_listeners(const struct conf *c, struct index *index, st
 				     "out of memory for its TLS context");
 		server_tls_free(tls);
 	}
-	keys_free(keys);
 }
 
-static void loader_check_pools(const struct conf *c, const struct store *store,
-			       struct problems *why)
+static void loader_check_pools(const struct conf *c, const struct store *store, struct index *index,
+			       struct keys *keys, struct problems *why)
 {
 	for (size_t i = 0; i < c->num_pools; i++) {
+		const struct client_tls_certificate own = { .index = index,
+							    .set = (uint32_t)(c->num_listeners + i),
+							    .keys = keys };
 		const struct conf_pool *p = &c->pools[i];
 		size_t errors = why->num_errors;
 		struct client_tls *tls;
+		bool ok;
 
 		if (p->tls == NULL)
 			continue;
 		tls = client_tls_new(p->tls, store_roots(store, i), p->pointer, why);
-		if (tls == NULL && why->num_errors == errors)
+		ok = tls != NULL && (p->tls->certificate == NULL || client_tls_show(tls, &own));
+		if (!ok && why->num_errors == errors)
 			problems_add(why, PROBLEM_ERROR, p->pointer,
 				     "out of memory for its TLS context");
 		client_tls_free(tls);
@@ -173,17 +172,21 @@ static void loader_check(const struct conf *c, const char *file, const struct st
 {
 	size_t before = why->num;
 	struct index *index = index_open(store_index(store));
+	struct keys *keys = keys_new();
 
-	if (index == NULL) {
-		problems_add(why, PROBLEM_ERROR, file, "the certificate index is damaged");
-		return;
+	if (index == NULL || keys == NULL) {
+		problems_add(why, PROBLEM_ERROR, file,
+			     keys == NULL ? "out of memory" : "the certificate index is damaged");
+		goto done;
 	}
 	s->index = store_index(store);
 	s->num_certificates = store_count(store);
 	s->first_expiry_s = loader_first_expiry(index);
-	loader_check_listeners(c, index, why);
-	loader_check_pools(c, store, why);
+	loader_check_listeners(c, index, keys, why);
+	loader_check_pools(c, store, index, keys, why);
 	loader_name_file(why, before, file);
+done:
+	keys_free(keys);
 	index_close(index);
 }
 

@@ -167,9 +167,12 @@ static void answer(struct signers *s, struct area *a, const struct keeper_reques
 {
 	struct span message = span_of(r->message, r->len);
 	struct keeper_answer to = { .slot = r->slot, .generation = r->generation };
+	enum key_role role = key_message_role(r->algorithm, message);
+	unsigned roles = key_store_roles(s->store, r->key);
 	bool wake = false;
 
-	if (!key_message_fits(r->algorithm, message)) {
+	/* A key that is gone is nobody's fault. */
+	if (role == 0 || (roles != 0 && (roles & role) == 0)) {
 		to.verdict = KEEPER_REFUSED;
 		refuse(s, a);
 	} else {

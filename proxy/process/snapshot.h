@@ -34,6 +34,7 @@ struct plan_pool {
 	char name[SNAPSHOT_TEXT];
 	uint32_t slot; /* set by the supervisor */
 	uint32_t first_server, num_servers;
+	uint32_t set;			  /* in the certificate index: what it shows to servers */
 	uint64_t roots_offset, roots_len; /* PEM text of trusted roots, in the snapshot */
 };
 

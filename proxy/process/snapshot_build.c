@@ -126,6 +126,7 @@ static void build_pools(struct writer *w, struct plan *p, const struct snapshot_
 		list[i].first_server = first;
 		list[i].num_servers = (uint32_t)pool->num_servers;
 		first += list[i].num_servers;
+		list[i].set = (uint32_t)(s->conf->num_listeners + i);
 		build_roots(w, list, i, s);
 	}
 	p->num_pools = (uint32_t)n;

@@ -170,9 +170,9 @@ def web(folder):
     """Makes nginx backends: web(), web(leaf=...), web(path=...)."""
     made = []
 
-    def make(path=None, leaf=None):
+    def make(path=None, leaf=None, tls=""):
         port = None if path else free_port()
-        made.append(nginx.Nginx(folder / f"nginx{len(made)}", port, path, leaf))
+        made.append(nginx.Nginx(folder / f"nginx{len(made)}", port, path, leaf, tls))
         return made[-1]
 
     yield make

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from support.processes import links, sockets, status
 from support.tlsclient import context, served_serial
 from support.tools import Loading
+from support.traffic import fetch
 from support.wait import SANITIZED, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into the others")
@@ -141,13 +142,18 @@ def secrets_of(path):
 
 @pytest.fixture
 def keyed(sallyport, web, authority):
-    """An instance with an ECDSA and an RSA key of its own, reloaded once, and the secrets in
-    them."""
+    """An instance with an ECDSA and an RSA key of its own, and one to show to its server, reloaded
+    once, and the secrets in them."""
     leaves = [authority.leaf("a.example", fresh=True),
-              authority.leaf("a.example", key="rsa", fresh=True)]
-    made = sallyport([web().address], tls=[leaf.pem for leaf in leaves], workers=2)
+              authority.leaf("a.example", key="rsa", fresh=True),
+              authority.leaf("proxy.example", key="rsa", fresh=True, client=True)]
+    server = web(leaf=authority.leaf("127.0.0.1"),
+                 tls=f"ssl_verify_client on; ssl_client_certificate {authority.path};")
+    made = sallyport([server.address], tls=[leaf.pem for leaf in leaves[:2]], workers=2,
+                     pool={"tls": {"ca": authority.path, "certificate": leaves[2].pem}})
     assert made.reload() == "done"
     served_serial(made.port)
+    fetch(made.port)
     wait_until(lambda: len(made.pids()) == 5, "the loader to end")
     return made, [s for leaf in leaves for s in secrets_of(leaf.pem)]
 

@@ -151,6 +151,7 @@ static char *make_table(size_t *len)
 	    !EVP_marshal_private_key(&cbb, key) || !CBB_finish(&cbb, &der, &der_len) ||
 	    !key_table_add(table, span_of(der, der_len), &number))
 		return NULL;
+	key_table_allow(table, number, KEY_ROLE_SERVER);
 	*len = key_table_size(table);
 	if ((bytes = malloc(*len)) != NULL)
 		key_table_write(table, bytes);

@@ -71,7 +71,8 @@ class Authority:
             f.write(data)
         os.rename(path + ".new", path)
 
-    def _sign(self, subject, public_key, days, age_days, names=(), root=False):
+    def _sign(self, subject, public_key, days, age_days, names=(), root=False,
+              client=False):
         now = datetime.datetime.utcnow()
         builder = (x509.CertificateBuilder()
                    .subject_name(subject)
@@ -89,17 +90,20 @@ class Authority:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_alternative(n) for n in names]), False)
             builder = builder.add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH] +
+                                      [ExtendedKeyUsageOID.CLIENT_AUTH] * client), False)
         return builder.sign(self._key, hashes.SHA256())
 
-    def leaf(self, *names, key="ecdsa", days=90, age_days=1, fresh=False):
-        """A certificate for `names`. `days` below zero: expired. `fresh`: not one made before."""
-        wanted = (names, key, days, age_days)
+    def leaf(self, *names, key="ecdsa", days=90, age_days=1, fresh=False,
+             client=False):
+        """A certificate for `names`. `days` below zero: expired. `fresh`: not one made before.
+        `client`: it is for TLS clients, too."""
+        wanted = (names, key, days, age_days, client)
         if not fresh and wanted in self._leaves:
             return self._leaves[wanted]
         private = _MAKERS[key]()
         certificate = self._sign(_name(names[0]), private.public_key(), days,
-                                 max(age_days, 1 - days), names)
+                                 max(age_days, 1 - days), names, client=client)
         number = len(list(self.folder.glob("*.cert.pem")))
         stem = str(self.folder / f"{number}-{names[0].replace('*', 'any')}-{key}")
         self._write(stem + ".cert.pem", _pem(certificate), 0o644)

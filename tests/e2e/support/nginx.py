@@ -26,6 +26,7 @@ http {{
         {tls}
         root {folder}/www;
         location = /hello {{ return 200 "hello from nginx\\n"; }}
+        location = /who {{ return 200 "$ssl_client_verify $ssl_client_s_dn $ssl_protocol\n"; }}
         location = /slow {{ proxy_pass http://127.0.0.1:9; }}
     }}
 }}
@@ -33,10 +34,11 @@ http {{
 
 
 class Nginx:
-    """Serves `folder`/www on `port` or on the unix socket `path`; by TLS where `leaf` is given.
-    /hello answers "hello from nginx"; /slow waits for the whole body of a request, and fails then."""
+    """Serves `folder`/www on `port` or on the unix socket `path`; by TLS where `leaf` is given,
+    with the settings `tls`.
+    /hello answers "hello from nginx"; /who says what certificate it was shown; /slow waits for the whole body of a request, and fails then."""
 
-    def __init__(self, folder, port=None, path=None, leaf=None):
+    def __init__(self, folder, port=None, path=None, leaf=None, tls=""):
         self.folder = pathlib.Path(folder)
         self.www = self.folder / "www"
         self.www.mkdir(parents=True)
@@ -46,7 +48,8 @@ class Nginx:
         self._where = path or ("127.0.0.1", port)
         self.address = f"unix:{path}" if path else f"127.0.0.1:{port}"
         listen = self.address + (" ssl" if leaf else "")
-        tls = f"ssl_certificate {leaf.cert}; ssl_certificate_key {leaf.key};" if leaf else ""
+        if leaf:
+            tls += f"ssl_certificate {leaf.cert}; ssl_certificate_key {leaf.key};"
         conf = self.folder / "nginx.conf"
         conf.write_text(_CONFIG.format(folder=self.folder, listen=listen, tls=tls))
         with open(self.folder / "stderr", "wb") as err:

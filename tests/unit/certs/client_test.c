@@ -104,7 +104,7 @@ static struct outcome connect_to(const struct made *leaf, const struct made *iss
 	problems_init(&why);
 	c = client_tls_new(&t, span_str(root_pem), "/pools/x", &why);
 	cr_assert_not_null(c);
-	ssl = client_tls_connect(c, name);
+	ssl = client_tls_connect(c, name, NULL, NULL);
 	cr_assert_not_null(ssl);
 	client_tls_free(c); /* a connection outlives its pool */
 	shake(ssl, server, &o);
@@ -235,10 +235,10 @@ Test(client, unusable_names_are_refused)
 	c = client_tls_new(&t, span_of(NULL, 0), "/pools/x", &why);
 	cr_assert_not_null(c);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		cr_assert_null(client_tls_connect(c, bad[i]));
+		cr_assert_null(client_tls_connect(c, bad[i], NULL, NULL));
 	memset(longest, 'a', sizeof(longest));
 	longest[254] = '\0';
-	cr_assert_null(client_tls_connect(c, longest));
+	cr_assert_null(client_tls_connect(c, longest, NULL, NULL));
 	client_tls_free(c);
 	problems_fini(&why);
 }

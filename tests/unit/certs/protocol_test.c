@@ -131,7 +131,8 @@ Test(protocol, a_pool_offers_what_it_speaks)
 			tls_pair_init(&p, &f.side, f.client);
 			SSL_set_bio(p.server, NULL, NULL);
 			SSL_free(p.client);
-			cr_assert_not_null(p.client = client_tls_connect(c, "a.example"));
+			cr_assert_not_null(p.client =
+						   client_tls_connect(c, "a.example", NULL, NULL));
 			{
 				BIO *a, *b;
 

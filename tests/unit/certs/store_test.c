@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "certs/key_store.h"
 #include "tests/support/make_certs.h"
 
 static char *folder;
@@ -499,4 +500,60 @@ Test(store, unusable_roots_are_told_once)
 	cr_assert(told(PROBLEM_WARNING, path, "1 of 2 certificates cannot be read"));
 	store_free(s);
 	free(path);
+}
+
+/* What the key of the first certificate of `set` may sign. */
+static unsigned roles(struct store *s, uint32_t set)
+{
+	struct key_store *keys = key_store_new();
+	struct index *i = index_open(store_index(s));
+	uint32_t found[INDEX_KEY_TYPES];
+	size_t len = key_table_size(store_keys(s));
+	char *table = malloc(len);
+	struct index_entry e;
+	unsigned r;
+
+	key_table_write(store_keys(s), table);
+	cr_assert(key_store_adopt(keys, 1, span_of(table, len)));
+	cr_assert(index_defaults(i, set, found));
+	cr_assert(index_entry(i, found[INDEX_KEY_ECDSA_P256], &e));
+	r = key_store_roles(keys, (struct key_id){ 1, e.key });
+	cr_assert_eq(key_store_roles(keys, (struct key_id){ 1, 99 }), 0);
+	cr_assert_eq(key_store_roles(keys, (struct key_id){ 2, e.key }), 0);
+	index_close(i);
+	key_store_free(keys);
+	free(table);
+	return r;
+}
+
+Test(store, a_key_has_the_roles_that_it_is_loaded_for)
+{
+	struct made other = make_cert(&(struct make_options){ .type = MAKE_P256 });
+	char *other_cert = made_cert_pem(&other), *other_key = made_key_pem(&other);
+	char *a = make_file(folder, "a.pem", ec_cert, ec_key, NULL);
+	char *b = make_file(folder, "b.pem", other_cert, other_key, NULL);
+	struct conf_certificate certificate = { .certificate = a };
+	struct conf_tls tls = { .certificates = &certificate, .num_certificates = 1 };
+	struct conf_listener l = { .name = "x", .tls = &tls };
+	struct conf_pool_tls shows = { .certificate = b }, same = { .certificate = a };
+	struct conf_pool pools[] = { { .tls = &shows, .pointer = "/pools/a" },
+				     { .tls = &same, .pointer = "/pools/b" } };
+	struct conf conf = { .listeners = &l, .num_listeners = 1, .pools = pools, .num_pools = 1 };
+	struct store *s = store_load(&conf, (int64_t)time(NULL), &why);
+
+	cr_assert_not_null(s);
+	cr_assert_eq(roles(s, 0), KEY_ROLE_SERVER);
+	cr_assert_eq(roles(s, 1), KEY_ROLE_CLIENT);
+	store_free(s);
+	conf.num_pools = 2;
+	cr_assert_not_null(s = store_load(&conf, (int64_t)time(NULL), &why));
+	cr_assert_eq(roles(s, 0), KEY_ROLE_SERVER | KEY_ROLE_CLIENT);
+	cr_assert_eq(roles(s, 1), KEY_ROLE_CLIENT);
+	cr_assert_eq(roles(s, 2), KEY_ROLE_SERVER | KEY_ROLE_CLIENT);
+	store_free(s);
+	made_fini(&other);
+	free(other_cert);
+	free(other_key);
+	free(a);
+	free(b);
 }

@@ -70,6 +70,13 @@ static void setup(void)
 	der = made_key_der(&made, &n);
 	cr_assert(key_table_add(keys, span_of(der, n), &number));
 	free(der);
+	key_table_allow(keys, number, KEY_ROLE_SERVER);
+	made_fini(&made);
+	made = make_cert(&(struct make_options){ .type = MAKE_P256 });
+	der = made_key_der(&made, &n);
+	cr_assert(key_table_add(keys, span_of(der, n), &number));
+	free(der);
+	key_table_allow(keys, number, KEY_ROLE_CLIENT);
 	len = key_table_size(keys);
 	table = malloc(len);
 	key_table_write(keys, table);
@@ -122,9 +129,33 @@ Test(signers, a_handshake_is_signed_and_an_unknown_key_is_not)
 	ask(&s, (struct key_id){ 1, 0 }, span_of(handshake, MESSAGE));
 	cr_assert(answer(&s, &a, PATIENCE_MS));
 	cr_assert(a.verdict == KEEPER_SIGNED && a.len > 60);
+	for (uint32_t i = 0; i < 2 * SIGNERS_MAX_REFUSED; i++) {
+		/* It may have been retired a moment ago: nobody's fault. */
+		ask(&s, (struct key_id){ 1 + i % 2, 2 }, span_of(handshake, MESSAGE));
+		cr_assert(answer(&s, &a, PATIENCE_MS));
+		cr_assert(a.verdict == KEEPER_FAILED && a.len == 0);
+	}
+}
+
+Test(signers, a_key_signs_in_its_role_only)
+{
+	uint8_t client[MESSAGE];
+	struct keeper_answer a;
+	struct side s;
+
+	memcpy(client, handshake, MESSAGE);
+	memcpy(client + 64, "TLS 1.3, client", 15);
+	join(&s);
+	ask(&s, (struct key_id){ 1, 1 }, span_of(client, MESSAGE));
+	cr_assert(answer(&s, &a, PATIENCE_MS));
+	cr_assert(a.verdict == KEEPER_SIGNED && a.len > 60);
+	ask(&s, (struct key_id){ 1, 0 }, span_of(client, MESSAGE));
+	cr_assert(answer(&s, &a, PATIENCE_MS));
+	cr_assert(a.verdict == KEEPER_REFUSED && a.len == 0);
 	ask(&s, (struct key_id){ 1, 1 }, span_of(handshake, MESSAGE));
 	cr_assert(answer(&s, &a, PATIENCE_MS));
-	cr_assert(a.verdict == KEEPER_FAILED && a.len == 0);
+	cr_assert(a.verdict == KEEPER_REFUSED && a.len == 0);
+	cr_assert_eq(refusals[1], 2, "both were told of");
 }
 
 Test(signers, who_asks_for_other_things_is_refused_and_then_not_heard)

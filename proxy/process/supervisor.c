@@ -181,6 +181,7 @@ void supervisor_drain(struct supervisor *s)
 	/* Whoever balances in front of us looks at that, and sends the next ones elsewhere. */
 	s->drain_waits = true;
 	supervisor_say_draining(s);
+	upgrade_stop(s); /* else it would serve on, where an end was asked for */
 	logs_say(&s->logs, CONF_LOG_INFO,
 		 "not ready any more; draining begins in %lld s, or when asked again",
 		 (long long)(delay / NS_PER_S));

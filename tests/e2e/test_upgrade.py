@@ -206,6 +206,24 @@ def test_an_end_gives_an_upgrade_up(instance):
     wait_until(lambda: not processes.alive(new), "the other's end")
 
 
+def test_an_end_that_waits_gives_an_upgrade_up(instance):
+    # The other one would be ready before the delay is over, and serve on where an end was wanted.
+    made = instance(drain_delay="3s")
+    made.expect_noise = ("the upgrade failed",)
+    install(made, f'sleep 1; exec {binary()} "$@"')
+    made.signal(signal.SIGUSR2)
+    found = made.wait_error("upgrading: ")
+    new = int(re.search(r"process (\d+)", found).group(1))
+    made.signal(signal.SIGTERM)
+    made.wait_error("the upgrade failed: .* we are to end")
+    fetch(made.port)  # it still accepts
+    made.signal(signal.SIGUSR2)
+    made.wait_error("no upgrade: a reload or the end is on its way")
+    made.expect_noise += ("no upgrade",)
+    made.stop()
+    assert not processes.alive(new)
+
+
 def test_process_1_says_that_it_cannot(instance):
     if subprocess.run(["unshare", "--pid", "--fork", "true"], check=False).returncode != 0:
         pytest.skip("needs a namespace of its own")

@@ -108,6 +108,16 @@ struct conf_hsts {
 	bool include_subdomains, preload;
 };
 
+/* After which failures a request is sent again. */
+enum conf_retry_on { CONF_RETRY_CONNECT, CONF_RETRY_RESET, CONF_RETRY_503 };
+
+struct conf_retry {
+	unsigned attempts;	 /* times that a request is sent, the first included */
+	unsigned budget_percent; /* of all requests */
+	const uint64_t *on;	 /* enum conf_retry_on */
+	size_t num_on;
+};
+
 /* Which requests, and what becomes of them. */
 struct conf_route {
 	const char *const *hosts; /* "a.example" or "*.example", lower case; none: any */
@@ -126,7 +136,9 @@ struct conf_route {
 	const struct conf_respond *respond;
 	const char *strip_prefix; /* taken off the path before it is forwarded; or NULL */
 	struct conf_edits request_headers, response_headers;
-	const struct conf_hsts *hsts; /* or NULL */
+	const struct conf_hsts *hsts;	/* or NULL */
+	const struct conf_retry *retry; /* NULL: as the pool says */
+	int64_t timeout_ns;		/* from its head to the end of the response; 0: none */
 	const char *pointer;
 };
 
@@ -222,6 +234,7 @@ struct conf_pool {
 	uint64_t max_connections;	 /* per server, all workers together; 0: no limit */
 	unsigned idle_connections;	 /* kept by one worker; 0: none */
 	int64_t idle_connection_ns;	 /* how long one is kept without use */
+	struct conf_retry retry;
 	struct {
 		int64_t connect_ns;
 		int64_t response_header_ns;

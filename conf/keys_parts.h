@@ -20,3 +20,4 @@ extern const struct key_choice version_choices[];
 extern const struct object listener_object;
 extern const struct object route_object;
 extern const struct object pool_object;
+extern const struct object retry_object;

@@ -149,6 +149,50 @@ static const struct object pool_timeouts_object = {
 	KEYS(pool_timeouts_keys),
 };
 
+static const struct key_choice retry_choices[] = {
+	{ "connect", CONF_RETRY_CONNECT },
+	{ "reset", CONF_RETRY_RESET },
+	{ "503", CONF_RETRY_503 },
+	{ NULL, 0 },
+};
+
+static const struct key retry_keys[] = {
+	{ .name = "attempts",
+	  .type = KEY_COUNT,
+	  .min = 1,
+	  .max = 16,
+	  .fallback = "2",
+	  .at = FIELD(conf_retry, attempts),
+	  .help = "How often a request is sent to servers at most, the first time included; where "
+		  "no connection came to be, nothing was sent" },
+	{ .name = "budget_percent",
+	  .type = KEY_COUNT,
+	  .min = 0,
+	  .max = 100,
+	  .fallback = "20",
+	  .at = FIELD(conf_retry, budget_percent),
+	  .help = "How many requests may be sent again, in percent of those that came in the "
+		  "last seconds; besides, 32 at a time and one a second by each worker" },
+	{ .name = "on",
+	  .type = KEY_CHOICE,
+	  .shape = KEY_LIST,
+	  .choices = retry_choices,
+	  .max_num = 3,
+	  .may_be_empty = true,
+	  .fallback = "[\"connect\", \"reset\", \"503\"]",
+	  .at = FIELD(conf_retry, on),
+	  .num = FIELD(conf_retry, num_on),
+	  .help = "After what another server is tried: no connection came to be; it broke before a "
+		  "response; the response was 503. The last two only for what may be done twice (RFC "
+		  "9110, section 9.2.2), with a body of 16 KiB or less" },
+};
+const struct object retry_object = {
+	.name = "retry",
+	.help = "When a request is sent again",
+	.size = sizeof(struct conf_retry),
+	KEYS(retry_keys),
+};
+
 static const struct key pool_keys[] = {
 	{ .name = "servers",
 	  .type = KEY_OBJECT,
@@ -183,6 +227,11 @@ static const struct key pool_keys[] = {
 	  .type = KEY_OBJECT,
 	  .object = &pool_connections_object,
 	  .help = "Bounds on connections" },
+	{ .name = "retry",
+	  .type = KEY_OBJECT,
+	  .object = &retry_object,
+	  .at = FIELD(conf_pool, retry),
+	  .help = "When a request is sent again, for listeners of mode `http`" },
 	{ .name = "timeouts",
 	  .type = KEY_OBJECT,
 	  .object = &pool_timeouts_object,

@@ -265,6 +265,23 @@ static const struct key route_keys[] = {
 	  .fallback_doc = "none",
 	  .at = FIELD(conf_route, hsts),
 	  .help = "Tell clients to come by HTTPS only; needs a listener with `tls`" },
+	{ .name = "timeout",
+	  .type = KEY_DURATION,
+	  .min = 10 * VALUE_MS,
+	  .max = VALUE_DAY,
+	  .with = pool_only,
+	  .fallback_doc = "none",
+	  .at = FIELD(conf_route, timeout_ns),
+	  .help = "Whole time from the head of a request to the end of its response, all tries "
+		  "together; not for what becomes a tunnel, such as WebSocket" },
+	{ .name = "retry",
+	  .type = KEY_OBJECT,
+	  .shape = KEY_OPTIONAL,
+	  .object = &retry_object,
+	  .with = pool_only,
+	  .fallback_doc = "the pool's",
+	  .at = FIELD(conf_route, retry),
+	  .help = "When a request is sent again" },
 };
 const struct object route_object = {
 	.name = "route",

@@ -6,6 +6,8 @@
 #include "proxy/http/forward.h"
 #include "proxy/http/grpc.h"
 
+enum { RETRY_AFTER_S = 1 }; /* of a pool that has nothing free: it may soon */
+
 #define CONTINUE_NS INT64_C(1000000000) /* for a server that does not know Expect */
 
 static const struct stream_events down_events, up_events;
@@ -19,6 +21,7 @@ static void finish(struct exchange *x)
 	struct snapshot *snapshot = x->snapshot;
 
 	loop_cancel(at.traffic->loop, &x->timer);
+	loop_cancel(at.traffic->loop, &x->deadline);
 	exchange_leave_server(x);
 	exchange_record(x);
 	buffer_drop(&x->body, at.traffic->loop, x->body.len);
@@ -127,7 +130,10 @@ void exchange_fail(struct exchange *x, unsigned status, enum cause why, const ch
 				detail != NULL && *detail != '\0' ? detail : cause_name(why));
 		body = span_of("", 0);
 	} else {
-		h = answer_error(status, x->request, 0, &body);
+		h = answer_error(status, x->request,
+				 why == CAUSE_POOL_FULL || why == CAUSE_NO_SERVER ? RETRY_AFTER_S
+										  : 0,
+				 &body);
 	}
 	/* Who asks what cannot be understood may be misunderstood in what follows. And a
 	 * listener that speaks something else now has to be met anew. */
@@ -307,6 +313,14 @@ static void timer_fired(struct timer *t)
 	send_continue((struct exchange *)((char *)t - offsetof(struct exchange, timer)));
 }
 
+static void deadline_fired(struct timer *t)
+{
+	struct exchange *x = (struct exchange *)((char *)t - offsetof(struct exchange, deadline));
+
+	CHECK(x, EXCHANGE_MAGIC);
+	exchange_fail(x, 504, CAUSE_ROUTE_TIMEOUT, "past the route's timeout");
+}
+
 static void up_informational(void *owner, struct head *h)
 {
 	struct exchange *x = owner;
@@ -329,6 +343,7 @@ static void settle(struct exchange *x)
 	x->listener = NULL;
 	x->route = NULL;
 	x->pool = NULL;
+	x->retry = NULL;
 	snapshot_unref(snapshot);
 }
 
@@ -339,6 +354,10 @@ static void up_head(void *owner, struct head *h, bool end)
 
 	CHECK(x, EXCHANGE_MAGIC);
 	loop_cancel(x->at.traffic->loop, &x->timer);
+	if (h->status == 503 && exchange_unavailable(x, end)) {
+		head_free(h);
+		return;
+	}
 	keep_no_more(x);
 	x->first_byte_ns = now - x->began_ns;
 	if (x->request_sent)
@@ -355,6 +374,7 @@ static void up_head(void *owner, struct head *h, bool end)
 		head_free(x->request_trailers);
 		x->request_trailers = NULL;
 		x->tunnel = true;
+		loop_cancel(x->at.traffic->loop, &x->deadline);
 		x->request_whole = x->request_sent = false;
 	}
 	stream_send_head(x->down, h, end);
@@ -432,11 +452,7 @@ void exchange_start(struct exchange *x, struct stream *up)
 	x->up = up;
 	x->up_blocked = false;
 	x->body_sent = 0;
-	/* A fresh connection that breaks has seen the request; an old one may not have, and one
-	 * that is shared may refuse it. */
-	x->keeps = x->body.len <= EXCHANGE_REPLAY_BYTES &&
-		   (upstream_shares(x->conn) ||
-		    (x->reused && method_is_idempotent(x->request->method)));
+	x->keeps = exchange_keeps(x);
 	stream_attach(up, &up_events, x);
 	stream_send_head(up, x->request, empty);
 	if (empty) {
@@ -470,6 +486,7 @@ struct exchange *exchange_new(const struct exchange_place *at, struct stream *do
 	x->believed = at->client->from;
 	x->began_ns = at->traffic->loop->now_ns;
 	x->timer.fire = timer_fired;
+	x->deadline.fire = deadline_fired;
 	buffer_init(&x->body);
 	if (h != NULL) {
 		x->host = h->authority;

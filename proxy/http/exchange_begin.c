@@ -137,6 +137,10 @@ static void pass_on(struct exchange *x)
 	x->pool = site_of(x->snapshot)->pools[r->pool];
 	x->pool_slot = pool_plan(x->pool)->slot;
 	metrics_add(&x->at.traffic->page->metrics.pools_active[x->pool_slot], 1);
+	x->retry = r->retry != NULL ? r->retry : &pool_conf(x->pool)->retry;
+	retry_budget_earn(pool_budget(x->pool), x->retry->budget_percent, x->began_ns);
+	if (r->timeout_ns > 0)
+		loop_after(x->at.traffic->loop, &x->deadline, r->timeout_ns);
 	exchange_try(x);
 }
 

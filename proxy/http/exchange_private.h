@@ -30,7 +30,7 @@ struct exchange {
 	bool keeps : 1;	       /* the body is kept for another try */
 	bool reused : 1;       /* the connection to the server had been used before */
 	bool fresh_only : 1;   /* the next try takes a new connection */
-	bool retried : 1;
+	bool retried : 1;      /* in place of one on a used connection that broke */
 	struct exchange_place at;
 	LIST_ENTRY(exchange) entry;	      /* in at.list */
 	struct snapshot *snapshot;	      /* until it is settled where the request goes */
@@ -40,22 +40,24 @@ struct exchange {
 	struct upstream *conn; /* being made while `up` is NULL, else it carries that */
 	struct upstream_wait wait;
 	struct pool *pool;
+	const struct conf_retry *retry;	     /* of the route or the pool, as long as `pool` */
 	struct pool_tries tries, last_tries; /* after and before the present one */
 	struct metrics_server *server_cells; /* counted as active there; NULL: not */
 	struct head *request;
 	struct head *request_trailers;
-	uint64_t max_body;  /* 0: no limit */
-	struct buffer body; /* of the request, what is not sent yet, and what is kept */
-	size_t body_sent;   /* of what is in there */
-	size_t owed_down;   /* bytes of the request to say consumed once they are sent */
-	size_t owed_up;	    /* likewise of the response */
-	struct timer timer; /* of a client that waits for 100 */
+	uint64_t max_body;     /* 0: no limit */
+	struct buffer body;    /* of the request, what is not sent yet, and what is kept */
+	size_t body_sent;      /* of what is in there */
+	size_t owed_down;      /* bytes of the request to say consumed once they are sent */
+	size_t owed_up;	       /* likewise of the response */
+	struct timer timer;    /* of a client that waits for 100 */
+	struct timer deadline; /* of the route's timeout */
 	/* For the record. */
 	struct span host, path; /* in the request's memory */
 	struct span request_id, user_agent, referer;
 	struct client_address believed;
 	uint32_t pool_slot, server_slot; /* or RECORD_NONE */
-	uint32_t attempts, num_again;
+	uint32_t attempts, num_again, num_retries;
 	uint16_t status;	/* of the final response; 0: none */
 	uint16_t server_status; /* of the server's; 0: none came */
 	enum cause cause;
@@ -93,6 +95,14 @@ void exchange_try(struct exchange *x);
 /* exchange_again sends the request once more after its stream broke with `why`, if that is safe.
  * False: it is not. */
 bool exchange_again(struct exchange *x, enum cause why);
+
+/* exchange_keeps tells whether a body may have to be sent again, should the try fail that is to
+ * begin. */
+bool exchange_keeps(const struct exchange *x);
+
+/* exchange_unavailable sends the request to another server after this one's response said 503; that
+ * was `whole` with its head. False: that response is the one. */
+bool exchange_unavailable(struct exchange *x, bool whole);
 
 /* exchange_leave_server takes the request out of the count of its server. */
 void exchange_leave_server(struct exchange *x);

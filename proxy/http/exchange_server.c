@@ -1,11 +1,23 @@
 #include "conf/must.h"
 #include "proxy/http/exchange_private.h"
 
-enum { AGAIN_MAX = 4 }; /* times that a server may refuse before we take it at its word */
+enum {
+	AGAIN_MAX = 4,
+	STATUS_UNAVAILABLE = 503
+}; /* times that a server may refuse before we take it at its word */
 
 static void opened(struct upstream_wait *w, struct stream *s);
 static void failed(struct upstream_wait *w, enum cause why);
 static const struct upstream_events upstream_events = { .opened = opened, .failed = failed };
+
+static bool is_on(const struct conf_retry *r, enum conf_retry_on what)
+{
+	for (size_t i = 0; i < r->num_on; i++) {
+		if (r->on[i] == what)
+			return true;
+	}
+	return false;
+}
 
 void exchange_leave_server(struct exchange *x)
 {
@@ -103,16 +115,78 @@ static void opened(struct upstream_wait *w, struct stream *s)
 	exchange_start(x, s);
 }
 
-/* What had not been begun may be begun anew, with the same server first. */
-static void again(struct exchange *x, enum cause why)
+/* What had not been begun may be begun anew. */
+static void begin_anew(struct exchange *x, enum cause why)
 {
 	x->up = NULL;
 	x->conn = NULL;
 	x->cause = why;
 	exchange_leave_server(x);
+	x->server_status = 0;
 	x->request_sent = false;
-	x->tries = x->last_tries;
 	exchange_try(x);
+}
+
+/* With the same server first. */
+static void again(struct exchange *x, enum cause why)
+{
+	x->tries = x->last_tries;
+	begin_anew(x, why);
+}
+
+/* ---- what may have been acted upon, and may be done twice */
+
+static bool has_attempts(const struct exchange *x)
+{
+	return x->num_retries + 1 < x->retry->attempts;
+}
+
+bool exchange_keeps(const struct exchange *x)
+{
+	bool twice = method_is_idempotent(x->request->method);
+
+	/* A fresh connection that breaks has seen the request; an old one may not have, and one
+	 * that is shared may refuse it. */
+	return x->body.len <= EXCHANGE_REPLAY_BYTES &&
+	       (upstream_shares(x->conn) || (twice && x->reused) ||
+		(twice && has_attempts(x) &&
+		 (is_on(x->retry, CONF_RETRY_RESET) || is_on(x->retry, CONF_RETRY_503))));
+}
+
+/* Takes a retry by another server: one that fails would fail again. False: it is not to be. */
+static bool may_retry(struct exchange *x, enum conf_retry_on what, struct pool_tries *tries)
+{
+	struct pool_choice to;
+	struct pool_tries look;
+
+	if (!x->keeps || !method_is_idempotent(x->request->method) || !is_on(x->retry, what) ||
+	    !has_attempts(x))
+		return false;
+	*tries = x->tries;
+	pool_skip(tries);
+	look = *tries;
+	if (pool_next(x->pool, &look, &to) != POOL_FOUND ||
+	    !retry_budget_spend(pool_budget(x->pool), loop_clock_ns()))
+		return false;
+	x->num_retries++;
+	x->fresh_only = false;
+	return true;
+}
+
+bool exchange_unavailable(struct exchange *x, bool whole)
+{
+	struct pool_tries tries;
+
+	if (!may_retry(x, CONF_RETRY_503, &tries))
+		return false;
+	x->server_status = STATUS_UNAVAILABLE;
+	if (whole)
+		stream_release(x->up);
+	else
+		upstream_discard(x->conn, x->up);
+	x->tries = tries;
+	begin_anew(x, CAUSE_NONE);
+	return true;
 }
 
 static void failed(struct upstream_wait *w, enum cause why)
@@ -126,7 +200,10 @@ static void failed(struct upstream_wait *w, enum cause why)
 	x->conn = NULL;
 	x->cause = why;
 	exchange_leave_server(x);
-	exchange_try(x);
+	if (is_on(x->retry, CONF_RETRY_CONNECT))
+		exchange_try(x);
+	else
+		exchange_fail(x, exchange_status_of(why), why, "");
 }
 
 static bool is_broken(enum cause why)
@@ -138,20 +215,29 @@ static bool is_broken(enum cause why)
 /* A server may refuse a request before it has looked at it, and says so. And it may close a
  * connection at the moment that we use it: whether it has seen the request then cannot be known, so
  * only what may be done twice is sent again (RFC 9110 9.2.2). All of the body must still be here.
- */
+ * The like of it on a fresh connection is the server's failure, and counts against the budget. */
 bool exchange_again(struct exchange *x, enum cause why)
 {
+	struct pool_tries tries;
+
 	if (!x->keeps || x->head_sent || stream_answered(x->up))
 		return false;
 	if (why == CAUSE_SERVER_REFUSED) {
 		if (x->num_again++ >= AGAIN_MAX)
 			return false;
-	} else if (!is_broken(why) || x->retried || !x->reused ||
-		   !method_is_idempotent(x->request->method)) {
+	} else if (!is_broken(why) || !method_is_idempotent(x->request->method)) {
 		return false;
-	} else {
+	} else if (x->reused && !x->retried) {
 		x->retried = true;
 		x->fresh_only = !upstream_shares(x->conn);
+	} else if (may_retry(x, CONF_RETRY_RESET, &tries)) {
+		metrics_add(&x->server_cells->failures[why], 1);
+		upstream_discard(x->conn, x->up);
+		x->tries = tries;
+		begin_anew(x, why);
+		return true;
+	} else {
+		return false;
 	}
 	upstream_discard(x->conn, x->up);
 	again(x, why);

@@ -67,6 +67,7 @@ struct site *site_new(struct snapshot *s, const struct site_parts *parts, struct
 	struct site *site = calloc(1, sizeof(*site));
 	struct pool_parts pools = { .board = parts->board,
 				    .worker = parts->worker,
+				    .now_ns = parts->now_ns,
 				    .keys = parts->keys };
 
 	if (site == NULL)

@@ -52,6 +52,7 @@ struct site_parts {
 	struct tickets *tickets;
 	const struct board *board;
 	unsigned worker;
+	int64_t now_ns; /* loop_clock_ns */
 	struct sites *sites;
 };
 

@@ -60,7 +60,8 @@
 	CAUSE(SERVER_CLOSED, "server_closed")                       \
 	CAUSE(RESPONSE_TIMEOUT, "response_timeout")                 \
 	CAUSE(SERVER_IDLE, "server_idle_timeout")                   \
-	CAUSE(SERVER_REFUSED, "server_refused_stream")
+	CAUSE(SERVER_REFUSED, "server_refused_stream")              \
+	CAUSE(ROUTE_TIMEOUT, "route_timeout")
 
 enum cause {
 #define CAUSE(sym, name) CAUSE_##sym,

@@ -12,6 +12,7 @@ struct pool {
 	const struct balance_policy *policy;
 	struct balance *balance;
 	struct client_tls *tls;
+	struct retry_budget budget;
 };
 
 static const struct balance_policy *const policies[] = {
@@ -59,6 +60,7 @@ struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct po
 		return NULL;
 	p->snapshot = s;
 	p->board = parts->board;
+	retry_budget_init(&p->budget, parts->now_ns);
 	p->conf = &s->conf->pools[number];
 	p->plan = snapshot_pool(s, number);
 	p->policy = policies[p->conf->balance];
@@ -78,6 +80,16 @@ void pool_free(struct pool *p)
 	client_tls_free(p->tls);
 	p->policy->drop(p->balance);
 	free(p);
+}
+
+struct retry_budget *pool_budget(struct pool *p)
+{
+	return &p->budget;
+}
+
+void pool_skip(struct pool_tries *t)
+{
+	t->address = UINT32_MAX;
 }
 
 const struct snapshot *pool_snapshot(const struct pool *p)

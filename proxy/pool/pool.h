@@ -8,6 +8,7 @@
 
 #include "certs/client.h"
 #include "conf/problems.h"
+#include "proxy/pool/retry.h"
 #include "proxy/process/board.h"
 #include "proxy/process/snapshot.h"
 
@@ -17,6 +18,7 @@ struct pool;
 struct pool_parts {
 	const struct board *board;
 	unsigned worker;
+	int64_t now_ns;	     /* of the clock of its retry_budget */
 	struct index *index; /* of the snapshot, for the certificate that it shows */
 	struct keys *keys;
 };
@@ -56,6 +58,13 @@ enum pool_verdict { POOL_FOUND, POOL_NO_SERVER, POOL_FULL };
 /* pool_next chooses where to try (next): first by the pool's balance, then the other addresses of
  * that server, then the other servers in order. A server that is full is given once. */
 enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_choice *out);
+
+/* pool_skip passes over what is left of the present server's addresses: the next choice is another
+ * server, if there is one. */
+void pool_skip(struct pool_tries *t);
+
+/* pool_budget returns the pool's budget of retries, in this worker. */
+struct retry_budget *pool_budget(struct pool *p);
 
 /* pool_snapshot returns the snapshot that it is of. */
 const struct snapshot *pool_snapshot(const struct pool *p);

@@ -27,6 +27,7 @@ http {{
         root {folder}/www;
         location = /hello {{ return 200 "hello from nginx\\n"; }}
         location = /who {{ return 200 "$ssl_client_verify $ssl_client_s_dn $ssl_protocol\n"; }}
+        location = /busy {{ return 503; }}
         location = /slow {{ proxy_pass http://127.0.0.1:9; }}
     }}
 }}
@@ -36,7 +37,7 @@ http {{
 class Nginx:
     """Serves `folder`/www on `port` or on the unix socket `path`; by TLS where `leaf` is given,
     with the settings `tls`.
-    /hello answers "hello from nginx"; /who says what certificate it was shown; /slow waits for the whole body of a request, and fails then."""
+    /hello answers "hello from nginx"; /who says what certificate it was shown; /busy is always 503; /slow waits for the whole body of a request, and fails then."""
 
     def __init__(self, folder, port=None, path=None, leaf=None, tls=""):
         self.folder = pathlib.Path(folder)
@@ -52,11 +53,25 @@ class Nginx:
             tls += f"ssl_certificate {leaf.cert}; ssl_certificate_key {leaf.key};"
         conf = self.folder / "nginx.conf"
         conf.write_text(_CONFIG.format(folder=self.folder, listen=listen, tls=tls))
+        self._argv = ["nginx", "-p", str(self.folder), "-c", str(conf),
+                      "-e", str(self.folder / "error.log")]
+        self._start()
+
+    def _start(self):
         with open(self.folder / "stderr", "wb") as err:
-            self._process = subprocess.Popen(["nginx", "-p", str(self.folder), "-c", str(conf),
-                                              "-e", str(self.folder / "error.log")],
-                                             stdin=subprocess.DEVNULL, stdout=err, stderr=err)
+            self._process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=err,
+                                             stderr=err)
         wait_until(self._listens, "nginx to listen")
+
+    def restart(self):
+        """Stops it, and starts it again."""
+        self.close()
+        self._start()
+
+    def asked(self, path):
+        """How many requests for `path` it has on record."""
+        text = (self.folder / "access.log").read_text()
+        return text.count(f'"GET {path} HTTP')
 
     def _listens(self):
         assert self._process.poll() is None, (self.folder / "stderr").read_text()

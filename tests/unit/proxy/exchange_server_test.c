@@ -461,3 +461,140 @@ Test(exchange_server, may_be_abandoned_between_two_tries)
 	bare_close(&bare);
 	play_fini(&p);
 }
+
+/* ---- when a server fails with it */
+
+#define RETRY(more) LISTENER SCENE_POOL(",\"retry\":{" more "}") "}"
+static const char never[] = RETRY("\"on\":[]");
+static const char once[] = RETRY("\"attempts\":1");
+static const char stingy[] = RETRY("\"budget_percent\":0");
+
+/* A request to the first server, which is a spy. */
+static void begin_two(struct play *p, const char *json, const char *method)
+{
+	play_init(p, json, 0);
+	play_begin(p, play_request(method, "/", 0), true);
+	cr_assert(play_spy(p));
+}
+
+Test(exchange_server, what_breaks_on_a_fresh_connection_goes_to_another)
+{
+	struct record_request r;
+	struct bare bare;
+	struct play p;
+
+	begin_two(&p, two, "GET");
+	play_up_aborted(&p, CAUSE_SERVER_RESET);
+	cr_assert(play_served(&p, 1, &bare));
+	play_up_head(&p, play_response(200, 0), true);
+	r = ended(&p, 200, CAUSE_NONE);
+	cr_assert(r.attempt == 2 && r.server == 1);
+	cr_assert_eq(server(&p, 0)->failures[CAUSE_SERVER_RESET], 1u, "it has failed all the same");
+	cr_assert_eq(server(&p, 1)->retries, 1u);
+	bare_close(&bare);
+	play_fini(&p);
+}
+
+Test(exchange_server, a_503_is_not_the_last_word)
+{
+	struct record_request r;
+	struct bare bare;
+	struct play p;
+
+	begin_two(&p, two, "PUT");
+	play_up_head(&p, play_response(503, 9), false);
+	cr_assert(play_served(&p, 1, &bare));
+	play_up_head(&p, play_response(201, 0), true);
+	r = ended(&p, 201, CAUSE_NONE);
+	cr_assert(r.attempt == 2 && r.server == 1);
+	cr_assert_str_eq(p.down.watch.story, "head:201:end release");
+	cr_assert_eq(server(&p, 0)->requests[5], 1u, "of class 5xx");
+	bare_close(&bare);
+	play_fini(&p);
+}
+
+Test(exchange_server, two_times_are_enough)
+{
+	struct bare bare;
+	struct play p;
+
+	begin_two(&p, two, "GET");
+	play_up_head(&p, play_response(503, 0), true);
+	cr_assert(play_served(&p, 1, &bare));
+	play_up_head(&p, play_response(503, 0), true);
+	(void)ended(&p, 503, CAUSE_NONE);
+	cr_assert_eq(server(&p, 0)->retries + server(&p, 1)->retries, 1u);
+	bare_close(&bare);
+	play_fini(&p);
+}
+
+Test(exchange_server, what_is_not_wanted_or_not_safe_is_not_sent_again)
+{
+	static const struct {
+		const char *json, *method;
+	} cases[] = { { never, "GET" }, { once, "GET" }, { two, "POST" } };
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct play p;
+
+		begin_two(&p, cases[i].json, cases[i].method);
+		play_up_head(&p, play_response(503, 0), true);
+		(void)ended(&p, 503, CAUSE_NONE);
+		play_fini(&p);
+		begin_two(&p, cases[i].json, cases[i].method);
+		stays_broken(&p, CAUSE_SERVER_RESET, 502);
+		play_fini(&p);
+	}
+}
+
+Test(exchange_server, without_on_connect_the_first_refusal_is_the_last)
+{
+	struct play p;
+
+	play_init(&p, never, 1);
+	play_begin(&p, play_request("GET", "/", 0), true);
+	cr_assert_not(play_spy(&p));
+	(void)ended(&p, 502, CAUSE_CONNECT_REFUSED);
+	play_fini(&p);
+}
+
+/* The pool's, of all requests: what is over is answered as it came. */
+Test(exchange_server, a_budget_that_is_spent_ends_it)
+{
+	unsigned again = 0;
+	struct play p;
+
+	play_init(&p, stingy, 0);
+	for (unsigned i = 0; i < 2 * RETRY_BURST; i++) {
+		struct bare bare = { .fd = -1 };
+
+		play_begin(&p, play_request("GET", "/", 0), true);
+		cr_assert(play_spy(&p));
+		play_up_aborted(&p, CAUSE_SERVER_RESET);
+		if (p.x != NULL) {
+			again++;
+			cr_assert(play_spy(&p));
+			play_up_aborted(&p, CAUSE_SERVER_RESET);
+		}
+		cr_assert(play_over(&p));
+		bare_close(&bare);
+	}
+	cr_assert(again >= RETRY_BURST && again <= RETRY_BURST + 2 * RETRY_PER_SECOND, "%u", again);
+	play_fini(&p);
+}
+
+Test(exchange_server, the_routes_timeout_ends_it)
+{
+	struct record_request r;
+	struct play p;
+
+	play_init(&p,
+		  "{\"listeners\":[" SCENE_LISTENER(
+			  "\"routes\":[{\"pool\":\"p\",\"timeout\":\"50ms\"}]") "]," ONE("") "}",
+		  0);
+	play_begin(&p, play_request("GET", "/", 0), true);
+	cr_assert(play_spy(&p));
+	r = ended(&p, 504, CAUSE_ROUTE_TIMEOUT);
+	cr_assert_eq(r.attempt, 1u);
+	play_fini(&p);
+}

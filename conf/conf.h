@@ -213,6 +213,7 @@ struct conf_server {
 	const char *name; /* default: the address's text */
 	struct conf_address address;
 	unsigned weight; /* 1 to 256 */
+	bool backup;	 /* used only where no other is usable */
 };
 
 /* What is spoken to the servers of a pool. */
@@ -222,13 +223,31 @@ enum conf_protocol {
 	CONF_PROTOCOL_AUTO, /* as they choose by ALPN */
 };
 
-enum conf_balance { CONF_BALANCE_LEAST_REQUESTS, CONF_BALANCE_ROUND_ROBIN };
+enum conf_balance {
+	CONF_BALANCE_LEAST_REQUESTS,
+	CONF_BALANCE_ROUND_ROBIN,
+	CONF_BALANCE_RANDOM,
+	CONF_BALANCE_HASH,
+	CONF_BALANCE_FIRST,
+};
+
+/* What a balance by hash goes by. */
+enum conf_hash {
+	CONF_HASH_CLIENT_ADDRESS,
+	CONF_HASH_HEADER,
+	CONF_HASH_COOKIE,
+	CONF_HASH_PATH,
+};
 
 struct conf_pool {
 	const char *name;
 	const struct conf_server *servers;
 	size_t num_servers;
 	enum conf_balance balance;
+	enum conf_hash hash;
+	const char *hash_name; /* of the header or cookie; else NULL */
+	const char *hash_text; /* as it is written; only the reader goes by it */
+	bool hash_given;
 	enum conf_protocol protocol;
 	const struct conf_pool_tls *tls; /* NULL: plaintext */
 	uint64_t max_connections;	 /* per server, all workers together; 0: no limit */

@@ -7,6 +7,9 @@
 static const struct key_choice balance_choices[] = {
 	{ "least_requests", CONF_BALANCE_LEAST_REQUESTS },
 	{ "round_robin", CONF_BALANCE_ROUND_ROBIN },
+	{ "random", CONF_BALANCE_RANDOM },
+	{ "hash", CONF_BALANCE_HASH },
+	{ "first", CONF_BALANCE_FIRST },
 	{ NULL, 0 },
 };
 static const struct key_choice protocol_choices[] = {
@@ -34,6 +37,11 @@ static const struct key server_keys[] = {
 	  .fallback = "1",
 	  .at = FIELD(conf_server, weight),
 	  .help = "Its share, against the others' weights" },
+	{ .name = "backup",
+	  .type = KEY_BOOL,
+	  .fallback = "false",
+	  .at = FIELD(conf_server, backup),
+	  .help = "Use it only where none of the others can be used" },
 	{ .name = "name",
 	  .type = KEY_NAME,
 	  .max = CONF_MAX_NAME,
@@ -208,7 +216,18 @@ static const struct key pool_keys[] = {
 	  .choices = balance_choices,
 	  .fallback = "\"least_requests\"",
 	  .at = FIELD(conf_pool, balance),
-	  .help = "How a server is chosen: by fewest requests in flight, or in turn" },
+	  .help = "How a server is chosen: of two at random the one with fewer requests in flight, "
+		  "in turn, at random, by a hash of the request, or the first that has room" },
+	{ .name = "hash",
+	  .type = KEY_HASH,
+	  .fallback = "\"client_address\"",
+	  .max = CONF_MAX_NAME,
+	  .at = FIELD(conf_pool, hash_text),
+	  .given = FIELD(conf_pool, hash_given),
+	  .help = "What `balance` `hash` goes by; requests that agree in it get the same server, "
+		  "unless that has more than its share to do (1.25 times the average, and more "
+		  "than 8 requests). Without that header or cookie, and in mode `tcp`, it is the "
+		  "client's address" },
 	{ .name = "protocol",
 	  .type = KEY_CHOICE,
 	  .choices = protocol_choices,

@@ -288,6 +288,44 @@ static void check_protocol(struct reader *r, const struct conf_pool *pool)
 		"or \"http/2\"");
 }
 
+/* Takes apart what web_hash has passed. */
+static void check_hash(struct reader *r, struct conf_pool *pool)
+{
+	char pointer[READER_POINTER];
+	const char *text = pool->hash_text;
+
+	if (text == NULL || pool->pointer == NULL)
+		return;
+	if (strncmp(text, "header:", 7) == 0)
+		pool->hash = CONF_HASH_HEADER;
+	else if (strncmp(text, "cookie:", 7) == 0)
+		pool->hash = CONF_HASH_COOKIE;
+	else
+		pool->hash = strcmp(text, "path") == 0 ? CONF_HASH_PATH : CONF_HASH_CLIENT_ADDRESS;
+	if (pool->hash == CONF_HASH_HEADER || pool->hash == CONF_HASH_COOKIE)
+		pool->hash_name = text + 7;
+	if (!pool->hash_given || pool->balance == CONF_BALANCE_HASH)
+		return;
+	(void)snprintf(pointer, sizeof(pointer), "%s/hash", pool->pointer);
+	reader_warn_at(r, pointer, "is not used unless \"balance\" is \"hash\"");
+}
+
+static void check_backups(struct reader *r, const struct conf_pool *pool)
+{
+	char pointer[READER_POINTER];
+
+	for (size_t i = 0; i < pool->num_servers; i++) {
+		if (!pool->servers[i].backup)
+			return;
+	}
+	if (pool->num_servers == 0 || pool->pointer == NULL)
+		return;
+	(void)snprintf(pointer, sizeof(pointer), "%s/servers", pool->pointer);
+	reader_error_at(r, pointer,
+			"every server is a \"backup\", with none to stand in for: take it off "
+			"one of them");
+}
+
 static void check_versions(struct reader *r, const struct conf_listener *l)
 {
 	char pointer[READER_POINTER];
@@ -308,6 +346,8 @@ static void check_pools(struct reader *r, struct conf_pool *pools)
 		check_servers_of(r, &pools[i]);
 		check_pool_tls(r, &pools[i]);
 		check_protocol(r, &pools[i]);
+		check_hash(r, &pools[i]);
+		check_backups(r, &pools[i]);
 	}
 	if (servers > CONF_MAX_SERVERS)
 		reader_error_at(r, "/pools",

@@ -158,6 +158,8 @@ bool reader_web(struct reader *r, enum key_type type, char *s)
 		why = web_value(s);
 	else if (type == KEY_URL_PATH)
 		why = web_path(s);
+	else if (type == KEY_HASH)
+		why = web_hash(s);
 	else if (type == KEY_LOCATION)
 		why = web_location(s);
 	else if (type == KEY_VHOST && (why = web_host(s, host)) == NULL)

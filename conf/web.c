@@ -198,3 +198,21 @@ const char *web_location(const char *s)
 		return expected;
 	return strcspn(host, "/?#") == 0 ? expected : NULL;
 }
+
+/* ---- what requests are told by */
+
+const char *web_hash(const char *s)
+{
+	size_t skip = strlen("header:");
+
+	if (strcmp(s, "client_address") == 0 || strcmp(s, "path") == 0)
+		return NULL;
+	if (strncmp(s, "header:", skip) != 0 && strncmp(s, "cookie:", skip) != 0)
+		return "is nothing to hash: expected \"client_address\", \"header:NAME\", "
+		       "\"cookie:NAME\" or \"path\"";
+	if (s[skip] == '\0')
+		return "has no name behind its colon: add that of the header or cookie";
+	return web_token(s + skip) == NULL ? NULL
+					   : "has a name with a character that does not belong in "
+					     "it: use letters, digits and \"-\"";
+}

@@ -127,6 +127,8 @@ static void pass_on(struct exchange *x)
 	const struct conf_route *r = x->route;
 	struct head *h = x->request;
 
+	x->pool = site_of(x->snapshot)->pools[r->pool];
+	x->tries.key = exchange_key(x); /* of what the client sent */
 	if (r->strip_prefix != NULL)
 		h->path = strip_prefix(h, h->path, r->strip_prefix);
 	edits_apply(h, &r->request_headers);
@@ -134,7 +136,6 @@ static void pass_on(struct exchange *x)
 		exchange_fail(x, 503, CAUSE_MEMORY, "");
 		return;
 	}
-	x->pool = site_of(x->snapshot)->pools[r->pool];
 	x->pool_slot = pool_plan(x->pool)->slot;
 	metrics_add(&x->at.traffic->page->metrics.pools_active[x->pool_slot], 1);
 	x->retry = r->retry != NULL ? r->retry : &pool_conf(x->pool)->retry;

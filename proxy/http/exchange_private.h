@@ -1,7 +1,7 @@
 /* exchange_private: the state of an exchange, and the calls between its parts. Private to
  * exchange.c (streams and bodies), exchange_begin.c (what is done with a request),
- * exchange_server.c (which server it goes to) and exchange_record.c (what is counted and put on
- * record). */
+ * exchange_server.c (which server it goes to), exchange_key.c (what a balance by hash goes by) and
+ * exchange_record.c (what is counted and put on record). */
 #pragma once
 
 #include "proxy/http/buffer.h"
@@ -106,6 +106,12 @@ bool exchange_unavailable(struct exchange *x, bool whole);
 
 /* exchange_leave_server takes the request out of the count of its server. */
 void exchange_leave_server(struct exchange *x);
+
+/* ---- exchange_key.c */
+
+/* exchange_key returns what the balance of the pool that was chosen tells requests by; 0 where it
+ * does not ask. */
+uint64_t exchange_key(const struct exchange *x);
 
 /* ---- exchange_record.c */
 

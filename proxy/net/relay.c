@@ -297,6 +297,8 @@ static void client_opened(void *owner)
 	now = site_find(site_of(r->snapshot), r->client.listener);
 	MUST(now != NULL && now->pool != NULL);
 	r->choosing = now->pool;
+	r->tries.key =
+		pool_key(span_of((const char *)r->client.from.bytes, sizeof(r->client.from.bytes)));
 	r->pool = pool_plan(r->choosing)->slot;
 	metrics_add(&t->page->metrics.pools_active[r->pool], 1);
 	connect_next(r);

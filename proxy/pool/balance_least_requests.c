@@ -1,62 +1,75 @@
 #include <stdlib.h>
-#include <string.h>
 
-#include "conf/must.h"
-#include "proxy/pool/balance.h"
+#include "proxy/pool/balance_draw.h"
 
 struct balance {
-	size_t num;
-	uint64_t state; /* of the generator, never 0 */
-	unsigned weights[];
+	struct balance_urn *urn;
 };
 
-/* xorshift64*: who could guess it would gain nothing. */
-static uint64_t draw(struct balance *b)
+/* Another than `one`. Where the draws give nothing else, the next usable one from some place on:
+ * it need not be fair, since it is only compared with. */
+static size_t another(struct balance_urn *u, const struct balance_view *view, size_t one)
 {
-	uint64_t x = b->state;
+	uint32_t from;
 
-	x ^= x >> 12;
-	x ^= x << 25;
-	x ^= x >> 27;
-	b->state = x;
-	return x * UINT64_C(0x2545f4914f6cdd1d) >> 32;
+	for (unsigned n = 0; n < 2; n++) {
+		size_t other = balance_urn_draw(u, view);
+
+		if (other != one)
+			return other;
+	}
+	from = balance_chance_below(&u->chance, u->num);
+	for (uint32_t n = 0; n < u->num; n++) {
+		size_t i = (from + n) % u->num;
+
+		if (i != one && balance_usable(view, i) && balance_share(view, i) > 0)
+			return i;
+	}
+	return one;
+}
+
+static uint64_t weight_of(const struct balance_urn *u, const struct balance_view *view, size_t i)
+{
+	return (uint64_t)u->slips[i].weight * balance_share(view, i);
 }
 
 /* Comparing two that were drawn, rather than all, keeps workers that cannot see each other's last
  * choice from all running to the same server (the power of two choices). */
 static size_t pick(struct balance *b, const struct balance_view *view)
 {
-	size_t one, other;
-	uint64_t one_load, other_load;
+	size_t one = balance_urn_draw(b->urn, view), other;
 
-	if (b->num == 1)
-		return 0;
-	one = (size_t)(draw(b) % b->num);
-	other = (size_t)(draw(b) % (b->num - 1));
-	if (other >= one)
-		other++;
-	one_load = view->load(view->pool, one) + 1;
-	other_load = view->load(view->pool, other) + 1;
-	/* With the request that is to come, for its weight: compared without dividing. */
-	return one_load * b->weights[other] <= other_load * b->weights[one] ? one : other;
-}
-
-static struct balance *make(const unsigned *weights, size_t num, unsigned start)
-{
-	struct balance *b;
-
-	MUST(num > 0);
-	if ((b = malloc(sizeof(*b) + num * sizeof(b->weights[0]))) == NULL)
-		return NULL;
-	b->num = num;
-	b->state = UINT64_C(0x9e3779b97f4a7c15) * (start + 1);
-	memcpy(b->weights, weights, num * sizeof(b->weights[0]));
-	return b;
+	if (one == BALANCE_NONE || b->urn->num == 1)
+		return one;
+	other = another(b->urn, view, one);
+	if (other == one)
+		return one;
+	/* For their weights, compared without dividing. Of equals the first one: it was drawn by
+	 * its weight, so that shares are kept where hardly anything is on its way. */
+	return balance_load(view, one) * weight_of(b->urn, view, other) <=
+			       balance_load(view, other) * weight_of(b->urn, view, one)
+		       ? one
+		       : other;
 }
 
 static void drop(struct balance *b)
 {
+	if (b == NULL)
+		return;
+	free(b->urn);
 	free(b);
+}
+
+static struct balance *make(const struct balance_server *servers, size_t num, unsigned start)
+{
+	struct balance *b = calloc(1, sizeof(*b));
+
+	if (b == NULL)
+		return NULL;
+	if ((b->urn = balance_urn_new(servers, num, start)) != NULL)
+		return b;
+	drop(b);
+	return NULL;
 }
 
 const struct balance_policy balance_least_requests = { .make = make, .drop = drop, .pick = pick };

@@ -1,8 +1,15 @@
 #include "proxy/pool/pool.h"
 
+#include <openssl/siphash.h>
 #include <stdlib.h>
 
 #include "proxy/pool/balance.h"
+
+/* Servers that are chosen from together. */
+struct pool_group {
+	struct balance *balance; /* NULL: there are none */
+	const uint16_t *numbers; /* in the pool, by their numbers in the balance */
+};
 
 struct pool {
 	const struct snapshot *snapshot;
@@ -10,7 +17,8 @@ struct pool {
 	const struct conf_pool *conf;
 	const struct plan_pool *plan;
 	const struct balance_policy *policy;
-	struct balance *balance;
+	struct pool_group groups[2]; /* backups are the second, asked where the first has none */
+	uint16_t *numbers;	     /* of all servers, backups last */
 	struct client_tls *tls;
 	struct retry_budget budget;
 };
@@ -18,20 +26,51 @@ struct pool {
 static const struct balance_policy *const policies[] = {
 	[CONF_BALANCE_LEAST_REQUESTS] = &balance_least_requests,
 	[CONF_BALANCE_ROUND_ROBIN] = &balance_round_robin,
+	[CONF_BALANCE_RANDOM] = &balance_random,
+	[CONF_BALANCE_HASH] = &balance_hash,
+	[CONF_BALANCE_FIRST] = &balance_first,
 };
 
-static struct balance *make_balance(const struct conf_pool *conf, unsigned start)
+uint64_t pool_key(struct span what)
 {
-	unsigned *weights = calloc(conf->num_servers, sizeof(*weights));
-	struct balance *b;
+	/* Anybody may know it, as long as all workers agree, and the next start with this one. */
+	static const uint64_t fixed[2] = { UINT64_C(0x73616c6c79706f72),
+					   UINT64_C(0x742f706f6f6c2f31) };
 
-	if (weights == NULL)
-		return NULL;
-	for (size_t i = 0; i < conf->num_servers; i++)
-		weights[i] = conf->servers[i].weight;
-	b = policies[conf->balance]->make(weights, conf->num_servers, start);
-	free(weights);
-	return b;
+	return SIPHASH_24(fixed, (const uint8_t *)what.p, what.n);
+}
+
+static bool make_balances(struct pool *p, unsigned start)
+{
+	size_t num = p->conf->num_servers, at = 0;
+	struct balance_server *servers = calloc(num, sizeof(*servers));
+	bool ok = true;
+
+	p->numbers = calloc(num, sizeof(*p->numbers));
+	if (servers == NULL || p->numbers == NULL)
+		ok = false;
+	for (unsigned backup = 0; ok && backup < 2; backup++) {
+		struct pool_group *g = &p->groups[backup];
+		size_t from = at;
+
+		g->numbers = p->numbers + from;
+		for (size_t i = 0; i < num; i++) {
+			const struct conf_server *s = &p->conf->servers[i];
+
+			if (s->backup != (backup == 1))
+				continue;
+			p->numbers[at] = (uint16_t)i;
+			servers[at++] = (struct balance_server){
+				.weight = s->weight,
+				.id = pool_key(span_str(s->name)),
+			};
+		}
+		if (at > from)
+			ok = (g->balance = p->policy->make(servers + from, at - from, start)) !=
+			     NULL;
+	}
+	free(servers);
+	return ok;
 }
 
 /* False, as pool_new says. */
@@ -64,8 +103,7 @@ struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct po
 	p->conf = &s->conf->pools[number];
 	p->plan = snapshot_pool(s, number);
 	p->policy = policies[p->conf->balance];
-	if ((p->balance = make_balance(p->conf, parts->worker)) == NULL ||
-	    !make_tls(p, number, parts, why))
+	if (!make_balances(p, parts->worker) || !make_tls(p, number, parts, why))
 		goto fail;
 	return p;
 fail:
@@ -78,7 +116,9 @@ void pool_free(struct pool *p)
 	if (p == NULL)
 		return;
 	client_tls_free(p->tls);
-	p->policy->drop(p->balance);
+	p->policy->drop(p->groups[0].balance);
+	p->policy->drop(p->groups[1].balance);
+	free(p->numbers);
 	free(p);
 }
 
@@ -121,28 +161,136 @@ static bool has_room(const struct pool *p, const struct plan_server *server)
 	return sum < p->conf->max_connections;
 }
 
+/* ---- choosing a server */
+
+/* What a balance asks about. */
+struct asked {
+	const struct pool *pool;
+	const struct pool_group *group;
+	const struct pool_tries *tries;
+};
+
+/* Whether the server is in a state to get requests. */
+static bool pool_is_usable(const struct pool *p, uint32_t i)
+{
+	(void)p;
+	(void)i;
+	return true;
+}
+
+/* How much of its weight it gets now. */
+static unsigned pool_share(const struct pool *p, uint32_t i)
+{
+	(void)p;
+	(void)i;
+	return BALANCE_WHOLE;
+}
+
+static bool was_tried(const struct pool_tries *t, uint32_t i)
+{
+	for (uint32_t n = 0; n < t->servers && n < POOL_MAX_TRIES; n++) {
+		if (t->tried[n] == i)
+			return true;
+	}
+	return false;
+}
+
+static const struct plan_server *server_at(const struct pool *p, uint32_t i)
+{
+	return snapshot_server(p->snapshot, p->plan->first_server + i);
+}
+
+static bool may_try(const struct pool *p, const struct pool_tries *t, uint32_t i)
+{
+	return server_at(p, i)->num_addresses > 0 && !was_tried(t, i) && pool_is_usable(p, i);
+}
+
+static bool usable(const void *pool, size_t i)
+{
+	const struct asked *a = pool;
+
+	return may_try(a->pool, a->tries, a->group->numbers[i]);
+}
+
+static unsigned share(const void *pool, size_t i)
+{
+	const struct asked *a = pool;
+
+	return pool_share(a->pool, a->group->numbers[i]);
+}
+
 static uint64_t load(const void *pool, size_t i)
 {
-	const struct pool *p = pool;
-	uint32_t slot = snapshot_server(p->snapshot, p->plan->first_server + (uint32_t)i)->slot;
+	const struct asked *a = pool;
+	const struct board *board = a->pool->board;
+	uint32_t slot = server_at(a->pool, a->group->numbers[i])->slot;
 	uint64_t sum = 0;
 
-	for (unsigned w = 0; w < board_workers(p->board); w++)
-		sum += metrics_read(
-			&board_worker(p->board, w)->metrics.servers[slot].requests_active);
+	for (unsigned w = 0; w < board_workers(board); w++)
+		sum += metrics_read(&board_worker(board, w)->metrics.servers[slot].requests_active);
 	return sum;
 }
 
-/* Moves `t` to the next server; the first one is the balance's choice. */
-static bool next_server(struct pool *p, struct pool_tries *t)
+/* What has chosen the pool is on its way to one of its servers, or about to be. */
+static uint64_t total(const void *pool)
 {
-	const struct balance_view view = { .pool = p, .load = load };
+	const struct asked *a = pool;
+	const struct board *board = a->pool->board;
+	uint64_t sum = 0;
 
-	if (t->servers >= p->plan->num_servers)
+	for (unsigned w = 0; w < board_workers(board); w++)
+		sum += metrics_read(
+			&board_worker(board, w)->metrics.pools_active[a->pool->plan->slot]);
+	return sum;
+}
+
+/* Asks the policy, of the backups where there is nothing else. */
+static bool choose(const struct pool *p, struct pool_tries *t)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		const struct pool_group *g = &p->groups[i];
+		const struct asked asked = { .pool = p, .group = g, .tries = t };
+		const struct balance_view view = {
+			.pool = &asked,
+			.usable = usable,
+			.load = load,
+			.total = total,
+			.share = share,
+			.key = t->key,
+			.again = t->servers > 0,
+		};
+		size_t pick;
+
+		if (g->balance == NULL)
+			continue;
+		if ((pick = p->policy->pick(g->balance, &view)) != BALANCE_NONE) {
+			t->server = g->numbers[pick];
+			t->tried[t->servers++] = (uint16_t)t->server;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* So many were full that they are no longer remembered: the rest, each once, in order. */
+static bool choose_rest(const struct pool *p, struct pool_tries *t)
+{
+	while (t->rest < p->plan->num_servers) {
+		uint32_t i = p->numbers[t->rest++];
+
+		if (!may_try(p, t, i))
+			continue;
+		t->server = i;
+		return true;
+	}
+	return false;
+}
+
+/* Moves `t` to the next server. */
+static bool next_server(const struct pool *p, struct pool_tries *t)
+{
+	if (t->servers < POOL_MAX_TRIES ? !choose(p, t) : !choose_rest(p, t))
 		return false;
-	t->server = t->servers == 0 ? (uint32_t)p->policy->pick(p->balance, &view)
-				    : (t->server + 1) % p->plan->num_servers;
-	t->servers++;
 	t->address = 0;
 	return true;
 }
@@ -155,7 +303,7 @@ enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_ch
 
 		if (t->servers == 0 && !next_server(p, t))
 			break;
-		server = snapshot_server(p->snapshot, p->plan->first_server + t->server);
+		server = server_at(p, t->server);
 		if (t->address >= server->num_addresses) {
 			if (!next_server(p, t))
 				break;

@@ -8,6 +8,7 @@
 
 #include "certs/client.h"
 #include "conf/problems.h"
+#include "conf/span.h"
 #include "proxy/pool/retry.h"
 #include "proxy/process/board.h"
 #include "proxy/process/snapshot.h"
@@ -33,13 +34,16 @@ void pool_free(struct pool *p);
 
 enum { POOL_MAX_TRIES = 16 }; /* addresses that one connection tries at most */
 
-/* The tries of one connection or request. Zero before the first. */
+/* The tries of one connection or request. Zero before the first, but for `key`. */
 struct pool_tries {
+	uint64_t key;	  /* what the balance by hash goes by: a pool_key */
 	uint32_t num;	  /* addresses given so far */
 	uint32_t servers; /* servers gone through so far */
 	uint32_t server;  /* the present one, in the pool */
 	uint32_t address; /* its next address */
+	uint32_t rest;	  /* past POOL_MAX_TRIES servers: of the others, how many were looked at */
 	bool full;	  /* a server has all the connections it may */
+	uint16_t tried[POOL_MAX_TRIES]; /* the first of the servers gone through */
 };
 
 /* Where to go. Borrowed from the snapshot. */
@@ -55,8 +59,12 @@ struct pool_choice {
 
 enum pool_verdict { POOL_FOUND, POOL_NO_SERVER, POOL_FULL };
 
-/* pool_next chooses where to try (next): first by the pool's balance, then the other addresses of
- * that server, then the other servers in order. A server that is full is given once. */
+/* pool_key hashes what requests are told by. */
+uint64_t pool_key(struct span what);
+
+/* pool_next chooses where to try (next): a server by the pool's balance, then its other addresses,
+ * then by the balance again among the servers that are left; backups once there is no other. A
+ * server that is full is given once. */
 enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_choice *out);
 
 /* pool_skip passes over what is left of the present server's addresses: the next choice is another

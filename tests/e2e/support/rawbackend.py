@@ -155,11 +155,12 @@ class Case:
 
 class RawBackend(backends.Backend):
     """Answers each request by the script of the case that the first segment of its path names, or
-    with a plain 200 after the body."""
+    with `answer` (a plain 200) after the body."""
 
     _numbers = itertools.count(1)  # one log may have the cases of several
 
-    def __init__(self, **words):
+    def __init__(self, answer=None, **words):
+        self._usual = (read_body, answer) if answer else (plainly,)
         self._cases = {}
         self.visits = []
         self.requests = []   # all, in the order in which their heads came
@@ -185,7 +186,7 @@ class RawBackend(backends.Backend):
         match = re.search(r"\bcase\d+\b", request.target)
         case = self._cases.get(match[0]) if match else None
         if case is None:
-            return (plainly,)
+            return self._usual
         case.requests.append(request)
         case.visits.append(visit)
         return case.script or (plainly,)

@@ -38,9 +38,12 @@ def server_context(leaf, version=None):
     return c
 
 
-def tcp(port, timeout=PATIENCE, receive_buffer=None):
-    """A plain connection. `receive_buffer`: bytes that the kernel keeps for us."""
+def tcp(port, timeout=PATIENCE, receive_buffer=None, source=None):
+    """A plain connection. `receive_buffer`: bytes that the kernel keeps for us. `source`: the address
+    that it comes from."""
     s = socket.socket()
+    if source:
+        s.bind((source, 0))
     s.settimeout(timeout)
     if receive_buffer:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

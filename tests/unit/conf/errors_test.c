@@ -37,8 +37,9 @@ Test(errors, keys_of_later_issues_are_unknown)
 		      "/listeners/0/tls/early_data", "unknown key");
 	given_refused(POOL("\"health\":{}"), "/pools/web/health", "unknown key");
 	given_refused(LISTENER("\"mode\":\"smtp\""), "/listeners/0/mode", "unknown value");
-	given_refused(POOL("\"balance\":\"hash\""), "/pools/web/balance",
-		      "expected \"least_requests\" or \"round_robin\"");
+	given_refused(POOL("\"balance\":\"fastest\""), "/pools/web/balance",
+		      "expected \"least_requests\", \"round_robin\", \"random\", \"hash\" or "
+		      "\"first\"");
 }
 
 Test(errors, required_keys_are_named)

@@ -115,6 +115,79 @@ Test(http, ranges_are_checked)
 	conf_free(given_parse(HTTP("\"max_header_size\":\"1024\",\"max_body_size\":\"1024GiB\"")));
 }
 
+static void expect_hash(const char *json, enum conf_hash hash, const char *name)
+{
+	struct conf *c = given_parse(json);
+	const struct conf_pool *p = c->pools;
+
+	cr_expect_eq(p->balance, CONF_BALANCE_HASH);
+	cr_expect_eq(p->hash, hash, "%s", json);
+	if (name == NULL)
+		cr_expect_null(p->hash_name, "%s", json);
+	else
+		cr_expect_str_eq(p->hash_name, name);
+	conf_free(c);
+}
+
+Test(http, a_hash_has_something_to_go_by)
+{
+	expect_hash(POOL("\"balance\":\"hash\""), CONF_HASH_CLIENT_ADDRESS, NULL);
+	expect_hash(POOL("\"balance\":\"hash\",\"hash\":\"client_address\""),
+		    CONF_HASH_CLIENT_ADDRESS, NULL);
+	expect_hash(POOL("\"balance\":\"hash\",\"hash\":\"path\""), CONF_HASH_PATH, NULL);
+	expect_hash(POOL("\"balance\":\"hash\",\"hash\":\"header:X-User\""), CONF_HASH_HEADER,
+		    "X-User");
+	expect_hash(POOL("\"balance\":\"hash\",\"hash\":\"cookie:sid\""), CONF_HASH_COOKIE, "sid");
+	given_refused(POOL("\"balance\":\"hash\",\"hash\":\"query:a\""), "/pools/web/hash",
+		      "\"query:a\" is nothing to hash: expected \"client_address\", "
+		      "\"header:NAME\", \"cookie:NAME\" or \"path\"");
+	given_refused(POOL("\"balance\":\"hash\",\"hash\":\"paths\""), "/pools/web/hash",
+		      "is nothing to hash");
+	given_refused(POOL("\"balance\":\"hash\",\"hash\":\"cookie:\""), "/pools/web/hash",
+		      "\"cookie:\" has no name behind its colon");
+	given_refused(POOL("\"balance\":\"hash\",\"hash\":\"header:a b\""), "/pools/web/hash",
+		      "has a name with a character that does not belong in it");
+	given_refused(POOL("\"balance\":\"hash\",\"hash\":\"\""), "/pools/web/hash", "is empty");
+	given_refused(POOL("\"balance\":\"hash\",\"hash\":1"), "/pools/web/hash",
+		      "expected \"client_address\"");
+}
+
+Test(http, a_hash_that_is_not_used_is_told_of)
+{
+	struct conf_source from = given_source();
+	struct problems why;
+	struct conf *c;
+
+	problems_init(&why);
+	c = conf_parse(span_str(POOL("\"balance\":\"random\",\"hash\":\"path\"")), &from, &why);
+	cr_assert_not_null(c);
+	cr_expect_eq(c->pools[0].balance, CONF_BALANCE_RANDOM);
+	cr_assert_eq(why.num, 1u);
+	cr_expect_str_eq(why.list[0].where, "t.json: /pools/web/hash");
+	conf_free(c);
+	problems_fini(&why);
+}
+
+#define SERVERS(list) \
+	"{" GIVEN_LISTENERS ",\"pools\":{\"web\":{\"servers\":[" list "],\"balance\":\"first\"}}}"
+#define SERVER(n, more) "{\"address\":\"127.0.0.1:" n "\"" more "}"
+
+Test(http, backups_stand_in_for_others)
+{
+	struct conf *c = given_parse(SERVERS(SERVER("1", "") "," SERVER(
+		"2", ",\"backup\":true") "," SERVER("3", ",\"backup\":false")));
+
+	cr_expect_eq(c->pools[0].balance, CONF_BALANCE_FIRST);
+	cr_expect_not(c->pools[0].servers[0].backup);
+	cr_expect(c->pools[0].servers[1].backup);
+	cr_expect_not(c->pools[0].servers[2].backup);
+	conf_free(c);
+	given_refused(SERVERS(SERVER("1", ",\"backup\":true")), "/pools/web/servers",
+		      "every server is a \"backup\"");
+	given_refused(SERVERS(SERVER("1", ",\"backup\":1")), "/pools/web/servers/0/backup",
+		      "expected true or false");
+}
+
 Test(http, pools_have_keys_for_it)
 {
 	given_refused(POOL("\"connections\":{\"idle\":10001}"), "/pools/web/connections/idle",

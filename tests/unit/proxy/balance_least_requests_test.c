@@ -7,11 +7,20 @@ static uint64_t load_of(const void *pool, size_t i)
 	return ((const uint64_t *)pool)[i];
 }
 
+static struct balance *make(const unsigned *weights, size_t num, unsigned start)
+{
+	struct balance_server servers[5] = { 0 };
+
+	for (size_t i = 0; i < num; i++)
+		servers[i].weight = weights[i];
+	return balance_least_requests.make(servers, num, start);
+}
+
 Test(balance_least_requests, one_server_is_always_it)
 {
 	static const uint64_t loads[] = { 9 };
 	struct balance_view view = { .pool = loads, .load = load_of };
-	struct balance *b = balance_least_requests.make((const unsigned[]){ 1 }, 1, 0);
+	struct balance *b = make((const unsigned[]){ 1 }, 1, 0);
 
 	cr_assert_not_null(b);
 	for (int i = 0; i < 10; i++)
@@ -24,7 +33,7 @@ Test(balance_least_requests, of_two_the_less_loaded_one_is_taken)
 {
 	uint64_t loads[] = { 4, 5 };
 	struct balance_view view = { .pool = loads, .load = load_of };
-	struct balance *b = balance_least_requests.make((const unsigned[]){ 1, 1 }, 2, 3);
+	struct balance *b = make((const unsigned[]){ 1, 1 }, 2, 3);
 
 	for (int i = 0; i < 50; i++)
 		cr_assert_eq(balance_least_requests.pick(b, &view), 0u);
@@ -38,7 +47,7 @@ Test(balance_least_requests, the_most_loaded_of_many_gets_nothing)
 {
 	static const uint64_t loads[] = { 1, 1, 100, 1, 1 };
 	struct balance_view view = { .pool = loads, .load = load_of };
-	struct balance *b = balance_least_requests.make((const unsigned[]){ 1, 1, 1, 1, 1 }, 5, 0);
+	struct balance *b = make((const unsigned[]){ 1, 1, 1, 1, 1 }, 5, 0);
 	unsigned got[5] = { 0 };
 
 	for (int i = 0; i < 1000; i++)
@@ -54,7 +63,7 @@ Test(balance_least_requests, load_follows_the_weights)
 {
 	uint64_t loads[] = { 0, 0, 0 };
 	struct balance_view view = { .pool = loads, .load = load_of };
-	struct balance *b = balance_least_requests.make((const unsigned[]){ 4, 2, 2 }, 3, 1);
+	struct balance *b = make((const unsigned[]){ 4, 2, 2 }, 3, 1);
 
 	for (int i = 0; i < 8000; i++)
 		loads[balance_least_requests.pick(b, &view)]++;
@@ -68,8 +77,8 @@ Test(balance_least_requests, workers_do_not_go_in_step)
 	static const uint64_t loads[] = { 0, 0, 0, 0 };
 	static const unsigned weights[] = { 1, 1, 1, 1 };
 	struct balance_view view = { .pool = loads, .load = load_of };
-	struct balance *one = balance_least_requests.make(weights, 4, 0);
-	struct balance *other = balance_least_requests.make(weights, 4, 1);
+	struct balance *one = make(weights, 4, 0);
+	struct balance *other = make(weights, 4, 1);
 	int same = 0;
 
 	for (int i = 0; i < 100; i++)

@@ -238,3 +238,153 @@ Test(pool, by_default_the_server_with_fewer_requests_of_all_workers_is_chosen)
 	}
 	fixture_fini(&f);
 }
+
+#define WITH_BACKUP                                                                      \
+	"{\"balance\":\"round_robin\",\"connections\":{\"max\":2},\"servers\":["         \
+	"{\"address\":\"127.0.0.1:1\",\"backup\":true},\"127.0.0.1:2\",\"127.0.0.1:3\"," \
+	"{\"address\":\"127.0.0.1:4\",\"backup\":true}]}"
+
+Test(pool, backups_are_tried_once_there_is_no_other)
+{
+	static const int order[] = { 20, 30, 10, 40, 0, 0 };
+	struct fixture f;
+	struct pool_tries t = { 0 };
+
+	fixture_init(&f, WITH_BACKUP, (unsigned[]){ 1, 1, 1, 1, 99 });
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		cr_assert_eq(next(&f, &t), order[i], "try %zu", i);
+	for (int i = 0; i < 6; i++) {
+		t = (struct pool_tries){ 0 };
+		cr_assert_eq(next(&f, &t), i % 2 == 0 ? 30 : 20);
+	}
+	fixture_fini(&f);
+}
+
+Test(pool, backups_take_what_the_full_ones_cannot)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+
+	fixture_init(&f, WITH_BACKUP, (unsigned[]){ 1, 1, 1, 0, 99 });
+	cells(&f, 0, 1)->active = 2;
+	cells(&f, 1, 2)->active = 2;
+	cr_assert_eq(next(&f, &t), 10);
+	cr_assert_eq(next(&f, &t), 0);
+	fixture_fini(&f);
+}
+
+Test(pool, further_tries_follow_the_balance_too)
+{
+	struct fixture f;
+
+	fixture_init(
+		&f,
+		"{\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\",\"127.0.0.1:3\",\"127.0.0.1:4\"]}",
+		(unsigned[]){ 1, 1, 1, 1, 99 });
+	for (unsigned i = 0; i < 3; i++)
+		cells(&f, 0, i)->requests_active = 10 * (i + 1);
+	for (int i = 0; i < 40; i++) {
+		struct pool_tries t = { 0 };
+		unsigned seen = 0;
+		int last = 0;
+
+		for (int n = 0; n < 4; n++) {
+			int port = next(&f, &t);
+
+			/* The most loaded one is left for the end. */
+			cr_assert(n < 3 ? port != 30 : port == 30, "try %d: %d", n, port);
+			cr_assert_neq(port, last);
+			last = port;
+			seen |= 1U << (port / 10);
+		}
+		cr_assert_eq(seen, 0x1eU);
+		cr_assert_eq(next(&f, &t), 0);
+	}
+	fixture_fini(&f);
+}
+
+#define HASHED                                                                                \
+	"{\"balance\":\"hash\",\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\",\"127.0.0.1:3\"," \
+	"\"127.0.0.1:4\"]}"
+
+Test(pool, a_hash_gives_a_key_the_same_servers_in_the_same_order)
+{
+	struct fixture f;
+	int by_key[50][3];
+	unsigned got[5] = { 0 };
+
+	fixture_init(&f, HASHED, (unsigned[]){ 1, 1, 1, 1, 99 });
+	for (int round = 0; round < 3; round++) {
+		for (int k = 0; k < 50; k++) {
+			struct pool_tries t = {
+				.key = pool_key(span_of((const char *)&k, sizeof(k))),
+			};
+
+			for (int n = 0; n < 3; n++) {
+				int port = next(&f, &t);
+
+				if (round == 0)
+					by_key[k][n] = port;
+				cr_assert_eq(port, by_key[k][n]);
+				got[port / 10] += n == 0;
+			}
+		}
+	}
+	for (int i = 1; i < 5; i++)
+		cr_expect_gt(got[i], 0, "%d", i);
+	fixture_fini(&f);
+}
+
+Test(pool, a_hash_goes_on_from_a_server_with_more_than_its_part)
+{
+	struct fixture f;
+	struct pool_tries t = { .key = 99 };
+	int usual;
+
+	fixture_init(&f, HASHED, (unsigned[]){ 1, 1, 1, 1, 99 });
+	usual = next(&f, &t);
+	cells(&f, 1, (unsigned)usual / 10 - 1)->requests_active = 20;
+	board_worker(f.w.board, 1)->metrics.pools_active[0] = 80;
+	t = (struct pool_tries){ .key = 99 };
+	cr_assert_eq(next(&f, &t), usual, "20 of 80 is a quarter");
+	board_worker(f.w.board, 1)->metrics.pools_active[0] = 60;
+	t = (struct pool_tries){ .key = 99 };
+	cr_assert_neq(next(&f, &t), usual, "20 of 60 is more than 1.25 times a quarter");
+	fixture_fini(&f);
+}
+
+Test(pool, first_fills_one_after_the_other)
+{
+	struct fixture f;
+
+	fixture_init(
+		&f,
+		"{\"balance\":\"first\",\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\"],\"connections\":{\"max\":2}}",
+		(unsigned[]){ 1, 1, 99 });
+	for (int i = 0; i < 6; i++) {
+		struct pool_tries t = { 0 };
+
+		cells(&f, 0, 0)->active = i < 4 ? (uint64_t)i / 2 : 2;
+		cr_assert_eq(next(&f, &t), i < 4 ? 10 : 20);
+	}
+	fixture_fini(&f);
+}
+
+Test(pool, a_random_balance_uses_all)
+{
+	struct fixture f;
+	unsigned got[3] = { 0 };
+
+	fixture_init(
+		&f,
+		"{\"balance\":\"random\",\"servers\":[\"127.0.0.1:1\",\"127.0.0.1:2\",\"127.0.0.1:3\"]}",
+		(unsigned[]){ 1, 1, 1, 99 });
+	for (int i = 0; i < 300; i++) {
+		struct pool_tries t = { 0 };
+
+		got[next(&f, &t) / 10 - 1]++;
+	}
+	for (int i = 0; i < 3; i++)
+		cr_expect(got[i] > 60 && got[i] < 140, "%u", got[i]);
+	fixture_fini(&f);
+}

@@ -1,0 +1,81 @@
+#include <string.h>
+
+#include "proxy/http/exchange_private.h"
+
+static struct span header_value(const struct exchange *x, const char *name)
+{
+	struct span wanted = span_str(name);
+	const struct header *f;
+
+	/* The codec takes it out. */
+	if (header_id_of(wanted) == HEADER_HOST)
+		return x->host;
+	f = head_find_name(x->request, wanted);
+	return f == NULL ? span_of("", 0) : f->value;
+}
+
+static struct span trim(struct span s)
+{
+	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = span_of(s.p + 1, s.n - 1);
+	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
+/* The value of the first pair of that name (RFC 6265 4.2.1); empty where there is none. */
+static struct span cookie_in(struct span field, struct span name)
+{
+	while (field.n > 0) {
+		const char *end = memchr(field.p, ';', field.n);
+		size_t len = end == NULL ? field.n : (size_t)(end - field.p);
+		struct span pair = trim(span_of(field.p, len));
+
+		if (pair.n > name.n && pair.p[name.n] == '=' &&
+		    span_eq(span_of(pair.p, name.n), name))
+			return span_of(pair.p + name.n + 1, pair.n - name.n - 1);
+		len += end != NULL;
+		field = span_of(field.p + len, field.n - len);
+	}
+	return span_of("", 0);
+}
+
+static struct span cookie_value(const struct head *h, const char *name)
+{
+	for (uint32_t i = 0; i < h->num; i++) {
+		struct span value;
+
+		if (!span_eq_nocase(h->fields[i].name, span_str("cookie")))
+			continue;
+		if ((value = cookie_in(h->fields[i].value, span_str(name))).n > 0)
+			return value;
+	}
+	return span_of("", 0);
+}
+
+/* Without the query, and before anything is taken off it. */
+static struct span path_of(const struct exchange *x)
+{
+	const char *query = memchr(x->path.p, '?', x->path.n);
+
+	return query == NULL ? x->path : span_of(x->path.p, (size_t)(query - x->path.p));
+}
+
+uint64_t exchange_key(const struct exchange *x)
+{
+	const struct conf_pool *conf = pool_conf(x->pool);
+	struct span what = span_of("", 0);
+
+	if (conf->balance != CONF_BALANCE_HASH)
+		return 0;
+	if (conf->hash == CONF_HASH_HEADER)
+		what = header_value(x, conf->hash_name);
+	else if (conf->hash == CONF_HASH_COOKIE)
+		what = cookie_value(x->request, conf->hash_name);
+	else if (conf->hash == CONF_HASH_PATH)
+		what = path_of(x);
+	/* Who sends none still gets the same server each time. */
+	if (what.n == 0)
+		what = span_of((const char *)x->believed.bytes, sizeof(x->believed.bytes));
+	return pool_key(what);
+}

@@ -7,6 +7,7 @@
 
 #include "certs/exdata.h"
 #include "certs/pem.h"
+#include "certs/sessions.h"
 #include "certs/signing.h"
 #include "certs/verify.h"
 #include "conf/must.h"
@@ -19,6 +20,7 @@ struct client_tls {
 	struct verify *verify; /* NULL: any certificate is taken */
 	struct keys *keys;     /* NULL: it shows no certificate */
 	struct key_id key;
+	struct sessions *sessions; /* NULL: none is resumed */
 };
 
 /* What hangs on each SSL. */
@@ -26,6 +28,8 @@ struct peer {
 	struct exdata x;
 	struct verify *verify;
 	struct signing signing;
+	struct sessions *sessions; /* of its server: `place`; NULL: none is kept */
+	uint32_t place;
 	char *failure; /* why verification failed; NULL: it did not */
 	char name[CLIENT_MAX_NAME + 1];
 };
@@ -44,6 +48,7 @@ static void peer_drop(struct exdata *x)
 	struct peer *p = (struct peer *)x;
 
 	signing_fini(&p->signing);
+	sessions_unref(p->sessions);
 	verify_unref(p->verify);
 	free(p->failure);
 	free(p);
@@ -119,6 +124,7 @@ void client_tls_free(struct client_tls *c)
 	CHECK(c, CLIENT_MAGIC);
 	SSL_CTX_free(c->ctx);
 	verify_unref(c->verify);
+	sessions_unref(c->sessions);
 	c->magic = 0;
 	free(c);
 }
@@ -255,4 +261,45 @@ bool client_tls_show(struct client_tls *c, const struct client_tls_certificate *
 	c->keys = from->keys;
 	c->key = (struct key_id){ .load = from->load, .number = entry.key };
 	return true;
+}
+
+/* ---- sessions */
+
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct peer *p = peer_of(ssl);
+
+	if (p == NULL || p->sessions == NULL)
+		return 0;
+	sessions_put(p->sessions, p->place, session);
+	return 1; /* it is ours */
+}
+
+bool client_tls_resume(struct client_tls *c, uint32_t places)
+{
+	CHECK(c, CLIENT_MAGIC);
+	if ((c->sessions = sessions_new(places)) == NULL)
+		return false;
+	(void)SSL_CTX_set_session_cache_mode(c->ctx,
+					     SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(c->ctx, on_session);
+	return true;
+}
+
+void client_tls_place(struct client_tls *c, SSL *ssl, uint32_t place)
+{
+	struct peer *p = peer_of(ssl);
+	SSL_SESSION *session;
+
+	CHECK(c, CLIENT_MAGIC);
+	if (c->sessions == NULL)
+		return;
+	MUST(p != NULL && p->sessions == NULL);
+	p->sessions = sessions_ref(c->sessions);
+	p->place = place;
+	if ((session = sessions_take(c->sessions, place)) == NULL)
+		return;
+	(void)SSL_set_session(ssl, session); /* else the handshake is a full one */
+	SSL_SESSION_free(session);
+	ERR_clear_error();
 }

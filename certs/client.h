@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "certs/compat.h"
 #include "certs/index.h"
@@ -23,6 +24,10 @@ struct client_tls *client_tls_new(const struct conf_pool_tls *t, struct span ca_
 /* client_tls_offer makes connections offer what `protocol` says by ALPN; of HTTP/1.1 alone nothing
  * is said, as servers of any protocol may be behind it. False: out of memory. */
 bool client_tls_offer(struct client_tls *c, enum conf_protocol protocol);
+
+/* client_tls_resume lets connections to `places` servers resume sessions that they had before, and
+ * the verification that those went through. False: out of memory. */
+bool client_tls_resume(struct client_tls *c, uint32_t places);
 
 /* What a client's certificate is taken from; borrowed for the call, but for `keys`, which outlives
  * every SSL. */
@@ -47,6 +52,11 @@ void client_tls_free(struct client_tls *c);
  * again. SSL_free cancels what waits. NULL: out of memory, or `name` is not usable. */
 SSL *client_tls_connect(struct client_tls *c, const char *name, void (*ready)(void *owner),
 			void *owner);
+
+/* client_tls_place says that `ssl`, which is about to begin, is a connection to server `place`: it
+ * resumes a session of that one if there is any, and keeps what it is given. Nothing without
+ * client_tls_resume. */
+void client_tls_place(struct client_tls *c, SSL *ssl, uint32_t place);
 
 /* client_tls_failure returns why verification of this peer failed, in words and with the names
  * or dates concerned, or NULL where it did not. Lives until SSL_free. */

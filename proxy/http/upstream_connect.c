@@ -85,7 +85,7 @@ static void link_has_opened(void *owner)
 	struct upstream_wait *w;
 
 	CHECK(c, UPSTREAM_MAGIC);
-	c->connect_ns = dial_opened(t, c->server, c->began_ns);
+	c->connect_ns = dial_opened(t, c->server, c->link, c->began_ns);
 	if (c->protocol == CONF_PROTOCOL_HTTP2 && !speaks_http2(c)) {
 		metrics_add(&t->page->metrics.servers[c->server].failures[CAUSE_CONNECT_TLS], 1);
 		journal_event(&t->journal, CONF_LOG_WARNING,

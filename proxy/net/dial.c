@@ -13,6 +13,7 @@ struct link *dial(struct traffic *t, const struct pool_choice *to, const struct 
 		.address_len = to->address->len,
 		.tls = to->tls,
 		.name = to->name,
+		.place = to->place,
 		.timeout_ns = to->connect_timeout_ns,
 	};
 	struct metrics_server *cells = cells_of(t, to->server->slot);
@@ -25,12 +26,16 @@ struct link *dial(struct traffic *t, const struct pool_choice *to, const struct 
 	return l;
 }
 
-int64_t dial_opened(struct traffic *t, uint32_t server_slot, int64_t began_ns)
+int64_t dial_opened(struct traffic *t, uint32_t server_slot, const struct link *link,
+		    int64_t began_ns)
 {
+	struct link_facts facts;
 	struct metrics_server *cells = cells_of(t, server_slot);
 	int64_t took_ns = loop_clock_ns() - began_ns;
 
+	link_facts(link, &facts);
 	metrics_add(&cells->connects, 1);
+	metrics_add(&cells->resumed, facts.resumed);
 	metrics_observe(&cells->connect, took_ns);
 	return took_ns;
 }

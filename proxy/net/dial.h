@@ -14,9 +14,10 @@
 struct link *dial(struct traffic *t, const struct pool_choice *to, const struct link_events *ev,
 		  void *owner);
 
-/* dial_opened counts a connection that was begun at `began_ns` (loop_clock_ns) and is open now;
- * returns how long that took, in ns. */
-int64_t dial_opened(struct traffic *t, uint32_t server_slot, int64_t began_ns);
+/* dial_opened counts a connection that was begun at `began_ns` (loop_clock_ns) and is open now, as
+ * `link`; returns how long that took, in ns. */
+int64_t dial_opened(struct traffic *t, uint32_t server_slot, const struct link *link,
+		    int64_t began_ns);
 
 /* dial_failed counts and logs a connection to `server` of the pool called `pool` that did not come
  * to be, as `link` and `why` tell, and returns the cause. */

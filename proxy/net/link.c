@@ -513,6 +513,7 @@ struct link *link_connect(struct loop *loop, const struct link_target *to,
 			unmake(l);
 			goto fail;
 		}
+		client_tls_place(to->tls, l->ssl, to->place);
 	}
 	loop_after(loop, &l->timer, to->timeout_ns);
 	if (connect(fd, to->address, to->address_len) == 0) {

@@ -59,6 +59,7 @@ struct link_target {
 	socklen_t address_len;
 	struct client_tls *tls; /* NULL: plaintext */
 	const char *name;	/* for SNI and verification, with `tls` */
+	uint32_t place;		/* the server's among those that `tls` resumes sessions with */
 	int64_t timeout_ns;	/* for connect and handshake together */
 };
 

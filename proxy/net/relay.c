@@ -188,7 +188,7 @@ static void server_opened(void *owner)
 	struct relay *r = owner;
 
 	CHECK(r, RELAY_MAGIC);
-	r->connect_ns = dial_opened(r->traffic, r->server_slot, r->connect_began_ns);
+	r->connect_ns = dial_opened(r->traffic, r->server_slot, r->server, r->connect_began_ns);
 	r->joined = true;
 	r->cause = CAUSE_NONE;
 	r->choosing = NULL;

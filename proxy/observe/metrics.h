@@ -44,6 +44,7 @@ struct metrics_listener {
 
 struct metrics_server {
 	uint64_t connects;		/* that succeeded */
+	uint64_t resumed;		/* of them, that resumed a TLS session */
 	uint64_t active;		/* gauge: connections now, also those being made */
 	uint64_t requests_active;	/* gauge: HTTP requests in flight */
 	uint64_t failures[CAUSE_COUNT]; /* of connecting, and of responses */

@@ -87,6 +87,7 @@ static bool make_tls(struct pool *p, uint32_t number, const struct pool_parts *p
 		return true;
 	p->tls = client_tls_new(t, snapshot_roots(p->snapshot, number), p->conf->pointer, why);
 	return p->tls != NULL && client_tls_offer(p->tls, p->conf->protocol) &&
+	       client_tls_resume(p->tls, p->plan->num_servers) &&
 	       (t->certificate == NULL || client_tls_show(p->tls, &own));
 }
 
@@ -315,6 +316,7 @@ enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_ch
 			.address =
 				snapshot_address(p->snapshot, server->first_address + t->address),
 			.tls = p->tls,
+			.place = t->server,
 			.name = p->conf->tls != NULL && p->conf->tls->server_name != NULL
 					? p->conf->tls->server_name
 					: server->host,

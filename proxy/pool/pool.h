@@ -52,6 +52,7 @@ struct pool_choice {
 	const struct plan_address *address;
 	struct client_tls *tls; /* NULL: plaintext */
 	const char *name;	/* for SNI and verification */
+	uint32_t place;		/* of the server in the pool: for `tls` */
 	int64_t connect_timeout_ns;
 	/* It has all the connections it may: only one that is there already can be used. */
 	bool full;

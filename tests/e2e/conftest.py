@@ -170,8 +170,8 @@ def web(folder):
     """Makes nginx backends: web(), web(leaf=...), web(path=...)."""
     made = []
 
-    def make(path=None, leaf=None, tls=""):
-        port = None if path else free_port()
+    def make(path=None, leaf=None, tls="", port=None):
+        port = None if path else port or free_port()
         made.append(nginx.Nginx(folder / f"nginx{len(made)}", port, path, leaf, tls))
         return made[-1]
 

@@ -5,6 +5,7 @@ import ssl
 import pytest
 
 from support.backends import echo
+from support.rawhttp import Client, get
 from support.tlsclient import ask, connect, server_context
 
 
@@ -94,3 +95,57 @@ def test_a_backend_that_does_not_speak_tls_is_refused(sallyport, backend, author
             assert client.recv(10) == b"never"
     assert instance.wait_record()["cause"] == "connect_tls_failed"
     instance.wait_error("not TLS")
+
+
+def sessions(sallyport, web, authority, version, **tls):
+    """What nginx says of the session of each of four connections, one a request; and the instance."""
+    server = web(leaf=authority.leaf("127.0.0.1"), tls=f"ssl_protocols {version}; {tls.pop('also', '')}")
+    made = sallyport([server.address], workers=1, listener={"mode": "http"},
+                     pool={"tls": {"ca": authority.path, **tls}, "connections": {"idle": 0}})
+    with Client(made.port) as client:
+        return [client.ask(get("/reused")).body.decode().strip() for _ in range(4)], made
+
+
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_sessions_are_resumed(sallyport, web, authority, version):
+    seen, made = sessions(sallyport, web, authority, version)
+    assert seen == [".", "r", "r", "r"]
+    assert made.metrics().get("server_connects_resumed_total") == 3
+
+
+def test_a_server_that_gives_none_is_met_anew(sallyport, web, authority):
+    seen, made = sessions(sallyport, web, authority, "TLSv1.2",
+                          also="ssl_session_tickets off; ssl_session_cache none;")
+    assert seen == ["."] * 4
+    assert made.metrics().get("server_connects_resumed_total") == 0
+
+
+def test_a_session_with_a_client_certificate_is_resumed(sallyport, web, authority):
+    own = authority.leaf("proxy.example", client=True).pem
+    seen, _ = sessions(sallyport, web, authority, "TLSv1.3", certificate=own,
+                       also=f"ssl_verify_client on; ssl_client_certificate {authority.path};")
+    assert seen == [".", "r", "r", "r"]
+
+
+def test_a_session_is_not_taken_to_another_server(sallyport, web, authority):
+    servers = [web(leaf=authority.leaf("127.0.0.1")) for _ in range(2)]
+    made = sallyport([s.address for s in servers], workers=1, listener={"mode": "http"},
+                     pool={"tls": {"ca": authority.path}, "connections": {"idle": 0},
+                           "balance": "round_robin"})
+    with Client(made.port) as client:
+        seen = [client.ask(get("/reused")).body.decode().strip() for _ in range(6)]
+    assert seen == [".", ".", "r", "r", "r", "r"]
+
+
+def test_another_server_in_its_place_is_verified(sallyport, web, authority, stranger, folder):
+    """A session says nothing for who does not have its keys."""
+    server = web(leaf=authority.leaf("127.0.0.1"))
+    made = sallyport([server.address], workers=1, listener={"mode": "http"},
+                     pool={"tls": {"ca": authority.path}, "connections": {"idle": 0}})
+    with Client(made.port) as client:
+        assert client.ask(get("/reused")).status == 200
+        server.close()
+        impostor = web(leaf=stranger.leaf("127.0.0.1"), port=int(server.address.split(":")[1]))
+        assert client.ask(get("/reused")).status == 502
+        assert impostor.asked("/reused") == 0
+    assert made.wait_record(status=502)["cause"] == "connect_tls_failed"

@@ -76,7 +76,7 @@ Test(dial, a_connection_is_active_until_it_is_left)
 	cr_assert_eq(cells->connects, 0u);
 	cr_assert(rig_until(&s.rig, is_settled, &d));
 	cr_assert(d.opened);
-	cr_assert_gt(dial_opened(&s.w.traffic, to.server->slot, began), 0);
+	cr_assert_gt(dial_opened(&s.w.traffic, to.server->slot, l, began), 0);
 	cr_assert_eq(cells->connects, 1u);
 	cr_assert_gt(cells->connect.sum_ns, 0u);
 	cr_assert_eq(cells->active, 1u);

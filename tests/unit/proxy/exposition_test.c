@@ -356,6 +356,7 @@ Test(exposition, requests_are_summed_and_told_apart)
 		s->requests[metrics_class(503)] = 7;
 		s->requests_active = 1;
 		s->reuses = 6;
+		s->resumed = 2;
 		s->retries = i;
 		workers[i]->idle_connections = 9;
 	}
@@ -374,6 +375,7 @@ Test(exposition, requests_are_summed_and_told_apart)
 	EXPECT_LINE("sallyport_server_requests_active" OF_SERVER "} 4");
 	EXPECT_LINE("sallyport_server_connections_reused_total" OF_SERVER "} 24");
 	EXPECT_LINE("sallyport_server_retries_total" OF_SERVER "} 6");
+	EXPECT_LINE("sallyport_server_connects_resumed_total" OF_SERVER "} 8");
 	EXPECT_LINE("sallyport_server_response_duration_seconds_count" OF_SERVER "} 1");
 #undef OF_SERVER
 	EXPECT_LINE("sallyport_idle_server_connections 36");

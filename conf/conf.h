@@ -223,6 +223,13 @@ enum conf_protocol {
 	CONF_PROTOCOL_AUTO, /* as they choose by ALPN */
 };
 
+/* When a server that fails is taken out of use. */
+struct conf_eject {
+	unsigned failures; /* in a row; 0: never */
+	int64_t for_ns;
+	unsigned max_percent; /* of the pool's servers, at a time */
+};
+
 enum conf_balance {
 	CONF_BALANCE_LEAST_REQUESTS,
 	CONF_BALANCE_ROUND_ROBIN,
@@ -254,6 +261,8 @@ struct conf_pool {
 	unsigned idle_connections;	 /* kept by one worker; 0: none */
 	int64_t idle_connection_ns;	 /* how long one is kept without use */
 	struct conf_retry retry;
+	struct conf_eject eject;
+	int64_t slow_start_ns; /* over which a server that is back gets its weight; 0: at once */
 	struct {
 		int64_t connect_ns;
 		int64_t response_header_ns;

@@ -201,6 +201,39 @@ const struct object retry_object = {
 	KEYS(retry_keys),
 };
 
+static const struct key eject_keys[] = {
+	{ .name = "failures",
+	  .type = KEY_COUNT,
+	  .min = 0,
+	  .max = 1000000,
+	  .fallback = "5",
+	  .at = FIELD(conf_eject, failures),
+	  .help = "How many failures in a row take a server out of use: connections that do not come "
+		  "to be, and in mode `http` responses that do not come whole; a response is none, "
+		  "whatever its status. 0: none does" },
+	{ .name = "for",
+	  .type = KEY_DURATION,
+	  .min = 100 * VALUE_MS,
+	  .max = VALUE_HOUR,
+	  .fallback = "\"10s\"",
+	  .at = FIELD(conf_eject, for_ns),
+	  .help = "How long; doubled each time that it fails again, up to five minutes" },
+	{ .name = "max_percent",
+	  .type = KEY_COUNT,
+	  .min = 0,
+	  .max = 100,
+	  .fallback = "50",
+	  .at = FIELD(conf_eject, max_percent),
+	  .help = "How many of the pool's servers may be out of use at a time. Where no other is "
+		  "left, those that are out are asked all the same" },
+};
+static const struct object eject_object = {
+	.name = "eject",
+	.help = "When a server that fails is taken out of use for a while",
+	.size = sizeof(struct conf_eject),
+	KEYS(eject_keys),
+};
+
 static const struct key pool_keys[] = {
 	{ .name = "servers",
 	  .type = KEY_OBJECT,
@@ -251,6 +284,18 @@ static const struct key pool_keys[] = {
 	  .object = &retry_object,
 	  .at = FIELD(conf_pool, retry),
 	  .help = "When a request is sent again, for listeners of mode `http`" },
+	{ .name = "eject",
+	  .type = KEY_OBJECT,
+	  .object = &eject_object,
+	  .at = FIELD(conf_pool, eject),
+	  .help = "When a server that fails is taken out of use" },
+	{ .name = "slow_start",
+	  .type = KEY_DURATION,
+	  .fallback = "\"0s\"",
+	  .max = VALUE_HOUR,
+	  .at = FIELD(conf_pool, slow_start_ns),
+	  .help = "How long the share of a server that is in use again grows, until it is what its "
+		  "weight says; 0s: it has that at once" },
 	{ .name = "timeouts",
 	  .type = KEY_OBJECT,
 	  .object = &pool_timeouts_object,

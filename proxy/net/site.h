@@ -52,7 +52,7 @@ struct site_parts {
 	struct tickets *tickets;
 	const struct board *board;
 	unsigned worker;
-	int64_t now_ns; /* loop_clock_ns */
+	const int64_t *now_ns; /* of the loop */
 	struct sites *sites;
 };
 

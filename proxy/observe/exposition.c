@@ -48,6 +48,20 @@ static void put_logs(struct page *p)
 	page_one(p, &errors, metrics_read(&p->from->steward->log_errors));
 }
 
+static void put_servers_out(struct page *p)
+{
+	static const struct family ejections = { "server_ejections",
+						 "Servers taken out of use since they failed.",
+						 FAMILY_COUNTER };
+	static const struct family ejected = {
+		"servers_ejected", "Servers that are out of use now, since they failed.",
+		FAMILY_GAUGE
+	};
+
+	page_one(p, &ejections, metrics_read(&p->from->steward->ejections));
+	page_one(p, &ejected, metrics_read(&p->from->steward->ejected));
+}
+
 static void put_supervisor(struct page *p)
 {
 	static const struct family reloads = { "reloads", "Reloads asked for, by outcome.",
@@ -127,6 +141,7 @@ char *exposition_render(const struct exposition_source *from, enum exposition_fo
 	put_supervisor(&p);
 	put_workers(&p);
 	put_logs(&p);
+	put_servers_out(&p);
 	exposition_put_listeners(&p);
 	exposition_put_servers(&p);
 	if (p.openmetrics)

@@ -90,6 +90,8 @@ struct metrics_supervisor {
 struct metrics_steward {
 	uint64_t log_dropped; /* records or lines that could not be read, made or written */
 	uint64_t log_errors;  /* writes to a log that failed */
+	uint64_t ejections;   /* servers taken out of use */
+	uint64_t ejected;     /* gauge: those that are out now */
 };
 
 /* metrics_add adds to a cell that only the caller's process writes; readers may look meanwhile. */

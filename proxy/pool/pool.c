@@ -21,6 +21,7 @@ struct pool {
 	uint16_t *numbers;	     /* of all servers, backups last */
 	struct client_tls *tls;
 	struct retry_budget budget;
+	const int64_t *now_ns;
 };
 
 static const struct balance_policy *const policies[] = {
@@ -100,7 +101,8 @@ struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct po
 		return NULL;
 	p->snapshot = s;
 	p->board = parts->board;
-	retry_budget_init(&p->budget, parts->now_ns);
+	p->now_ns = parts->now_ns;
+	retry_budget_init(&p->budget, *p->now_ns);
 	p->conf = &s->conf->pools[number];
 	p->plan = snapshot_pool(s, number);
 	p->policy = policies[p->conf->balance];
@@ -169,23 +171,8 @@ struct asked {
 	const struct pool *pool;
 	const struct pool_group *group;
 	const struct pool_tries *tries;
+	bool any; /* also servers that are out: there is no other */
 };
-
-/* Whether the server is in a state to get requests. */
-static bool pool_is_usable(const struct pool *p, uint32_t i)
-{
-	(void)p;
-	(void)i;
-	return true;
-}
-
-/* How much of its weight it gets now. */
-static unsigned pool_share(const struct pool *p, uint32_t i)
-{
-	(void)p;
-	(void)i;
-	return BALANCE_WHOLE;
-}
 
 static bool was_tried(const struct pool_tries *t, uint32_t i)
 {
@@ -201,16 +188,43 @@ static const struct plan_server *server_at(const struct pool *p, uint32_t i)
 	return snapshot_server(p->snapshot, p->plan->first_server + i);
 }
 
-static bool may_try(const struct pool *p, const struct pool_tries *t, uint32_t i)
+static const struct board_server *found_of(const struct pool *p, uint32_t i)
 {
-	return server_at(p, i)->num_addresses > 0 && !was_tried(t, i) && pool_is_usable(p, i);
+	return &board_steward(p->board)->servers[server_at(p, i)->slot];
+}
+
+/* Whether the server is in a state to get requests. */
+static bool pool_is_usable(const struct pool *p, uint32_t i)
+{
+	return __atomic_load_n(&found_of(p, i)->out, __ATOMIC_ACQUIRE) == 0;
+}
+
+/* How much of its weight it gets now. */
+static unsigned pool_share(const struct pool *p, uint32_t i)
+{
+	int64_t slow_ns = p->conf->slow_start_ns, back_ns, since_ns;
+
+	if (slow_ns == 0)
+		return BALANCE_WHOLE;
+	back_ns = __atomic_load_n(&found_of(p, i)->back_ns, __ATOMIC_RELAXED);
+	since_ns = *p->now_ns - back_ns;
+	if (back_ns == 0 || since_ns >= slow_ns)
+		return BALANCE_WHOLE;
+	/* Something at once, or nobody would find out how it does. */
+	return since_ns <= 0 ? 1 : (unsigned)(since_ns * (BALANCE_WHOLE - 1) / slow_ns) + 1;
+}
+
+static bool may_try(const struct pool *p, const struct pool_tries *t, uint32_t i, bool any)
+{
+	return server_at(p, i)->num_addresses > 0 && !was_tried(t, i) &&
+	       (any || pool_is_usable(p, i));
 }
 
 static bool usable(const void *pool, size_t i)
 {
 	const struct asked *a = pool;
 
-	return may_try(a->pool, a->tries, a->group->numbers[i]);
+	return may_try(a->pool, a->tries, a->group->numbers[i], a->any);
 }
 
 static unsigned share(const void *pool, size_t i)
@@ -246,11 +260,11 @@ static uint64_t total(const void *pool)
 }
 
 /* Asks the policy, of the backups where there is nothing else. */
-static bool choose(const struct pool *p, struct pool_tries *t)
+static bool choose_of(const struct pool *p, struct pool_tries *t, bool any)
 {
 	for (unsigned i = 0; i < 2; i++) {
 		const struct pool_group *g = &p->groups[i];
-		const struct asked asked = { .pool = p, .group = g, .tries = t };
+		const struct asked asked = { .pool = p, .group = g, .tries = t, .any = any };
 		const struct balance_view view = {
 			.pool = &asked,
 			.usable = usable,
@@ -273,13 +287,19 @@ static bool choose(const struct pool *p, struct pool_tries *t)
 	return false;
 }
 
+/* Where all that is left is out, what they have may still be better than nothing. */
+static bool choose(const struct pool *p, struct pool_tries *t)
+{
+	return choose_of(p, t, false) || choose_of(p, t, true);
+}
+
 /* So many were full that they are no longer remembered: the rest, each once, in order. */
 static bool choose_rest(const struct pool *p, struct pool_tries *t)
 {
 	while (t->rest < p->plan->num_servers) {
 		uint32_t i = p->numbers[t->rest++];
 
-		if (!may_try(p, t, i))
+		if (!may_try(p, t, i, true))
 			continue;
 		t->server = i;
 		return true;

@@ -19,8 +19,8 @@ struct pool;
 struct pool_parts {
 	const struct board *board;
 	unsigned worker;
-	int64_t now_ns;	     /* of the clock of its retry_budget */
-	struct index *index; /* of the snapshot, for the certificate that it shows */
+	const int64_t *now_ns; /* CLOCK_MONOTONIC, kept up to date */
+	struct index *index;   /* of the snapshot, for the certificate that it shows */
 	struct keys *keys;
 };
 

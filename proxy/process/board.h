@@ -20,9 +20,16 @@ struct board_worker {
 	struct ring_head ring;
 };
 
+/* What the steward has found of a server. */
+struct board_server {
+	uint32_t out;	 /* 1: it is to get nothing */
+	int64_t back_ns; /* CLOCK_MONOTONIC: since when it is in use again; 0: it never was out */
+};
+
 /* Written by the steward. */
 struct board_steward {
 	struct metrics_steward metrics;
+	struct board_server servers[METRICS_SERVERS]; /* by slot */
 	struct ring_tail tails[CONF_MAX_WORKERS];
 };
 

@@ -19,6 +19,7 @@
 #include "proxy/observe/names.h"
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
+#include "proxy/process/ejector.h"
 #include "proxy/process/role.h"
 #include "proxy/process/sandbox.h"
 #include "proxy/process/snapshot.h"
@@ -49,6 +50,7 @@ struct steward {
 	struct logwriter *log;
 	struct names *names;
 	struct admin *admin;
+	struct ejector *ejector;
 	const struct metrics_worker *workers[CONF_MAX_WORKERS];
 	struct exposition_source from;
 	int64_t flush_ns; /* how long writing what is left may take */
@@ -111,7 +113,7 @@ static bool take_place(struct steward *s, const struct channel_message *m)
 		.crypto = compat_library(),
 	};
 	s->log = logwriter_new(rings, m->num_workers, &board_steward(s->board)->metrics);
-	if (s->log == NULL)
+	if (s->log == NULL || (s->ejector = ejector_new(s->base, s->board, s->log)) == NULL)
 		return false;
 	tell(s, &(struct channel_message){ .type = CHANNEL_READY, .flags = s->protection });
 	return true;
@@ -160,7 +162,7 @@ static struct names *names_of(const struct snapshot *snapshot, const struct name
 	return NULL;
 }
 
-/* Only the names and the lines' style are needed of a snapshot: it is let go of at once. */
+/* What is needed of a snapshot is copied: it is let go of at once. */
 static void take_snapshot(struct steward *s, const struct channel_message *m, int fd)
 {
 	struct channel_message answer = { .type = CHANNEL_FAILED, .generation = m->generation };
@@ -171,7 +173,7 @@ static void take_snapshot(struct steward *s, const struct channel_message *m, in
 	problems_init(&why);
 	if ((snapshot = snapshot_open(fd, -1, &why)) != NULL)
 		names = names_of(snapshot, s->names);
-	if (names != NULL) {
+	if (names != NULL && ejector_adopt(s->ejector, snapshot)) {
 		logwriter_set_names(s->log, names,
 				    (struct logwriter_style){ snapshot->conf->log.level,
 							      snapshot->conf->log.format });
@@ -184,6 +186,8 @@ static void take_snapshot(struct steward *s, const struct channel_message *m, in
 			       why.num > 0 ? why.list[0].where : "snapshot",
 			       why.num > 0 ? why.list[0].what : "no memory for its names");
 	}
+	if (answer.type != CHANNEL_ADOPTED)
+		names_unref(names);
 	snapshot_unref(snapshot);
 	problems_fini(&why);
 	tell(s, &answer);
@@ -365,6 +369,7 @@ static bool end(struct steward *s)
 	bool written;
 
 	admin_free(s->admin);
+	ejector_free(s->ejector);
 	if (s->base != NULL) /* what libevent still frees */
 		(void)event_base_loop(s->base, EVLOOP_NONBLOCK);
 	written = s->log == NULL || logwriter_finish(s->log, s->flush_ns);

@@ -237,7 +237,7 @@ static void take_snapshot(struct worker *w, const struct channel_message *got, i
 		.tickets = w->tickets,
 		.board = w->board,
 		.worker = w->number,
-		.now_ns = loop_clock_ns(),
+		.now_ns = &w->traffic.loop->now_ns,
 		.sites = &w->sites,
 	};
 	struct snapshot *s = NULL;

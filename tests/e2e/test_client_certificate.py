@@ -28,7 +28,7 @@ def behind(sallyport, web, authority):
 def who(instance):
     """What the server says of the certificate; its status where that is not 200."""
     with connect(instance.port) as sock:
-        sock.sendall(b"GET /who HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        sock.sendall(b"GET /shown HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
         response = http.client.HTTPResponse(sock)
         response.begin()
         body = response.read()

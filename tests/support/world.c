@@ -145,9 +145,11 @@ struct snapshot *world_snapshot(struct world *w, const char *json,
 				uint32_t shift)
 {
 	struct conf_source from = { .file = "world.json", .folder = "/" };
-	struct site_parts parts = {
-		.keys = w->keys, .tickets = w->tickets, .board = w->board, .sites = &w->sites
-	};
+	struct site_parts parts = { .now_ns = &w->traffic.loop->now_ns,
+				    .keys = w->keys,
+				    .tickets = w->tickets,
+				    .board = w->board,
+				    .sites = &w->sites };
 	struct snapshot_source source = { .file = "world.json", .servers = servers, .workers = 2 };
 	struct key_table *keys = key_table_new();
 	struct span roots[8] = { { NULL, 0 } };

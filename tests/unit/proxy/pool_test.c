@@ -388,3 +388,65 @@ Test(pool, a_random_balance_uses_all)
 		cr_expect(got[i] > 60 && got[i] < 140, "%u", got[i]);
 	fixture_fini(&f);
 }
+
+/* ---- servers that are out */
+
+static struct board_server *found(struct fixture *f, unsigned i)
+{
+	const struct snapshot *s = pool_snapshot(f->pool);
+
+	return &board_steward(f->w.board)
+			->servers[snapshot_server(s, pool_plan(f->pool)->first_server + i)->slot];
+}
+
+Test(pool, a_server_that_is_out_gets_nothing_while_there_are_others)
+{
+	struct fixture f;
+
+	fixture_init(&f, THREE, (const unsigned[]){ 1, 1, 1, 99 });
+	found(&f, 1)->out = 1;
+	for (int i = 0; i < 30; i++) {
+		struct pool_tries t = { 0 };
+
+		cr_assert_neq(next(&f, &t), 20);
+		cr_assert_neq(next(&f, &t), 20);
+		cr_assert_eq(next(&f, &t), 20, "where the others have failed, even that one");
+		cr_assert_eq(next(&f, &t), 0);
+	}
+	for (unsigned i = 0; i < 3; i++)
+		found(&f, i)->out = 1;
+	for (int i = 0; i < 3; i++) {
+		struct pool_tries t = { 0 };
+
+		cr_assert_neq(next(&f, &t), 0, "better than nothing");
+	}
+	fixture_fini(&f);
+}
+
+Test(pool, a_server_that_is_back_gets_its_share_slowly)
+{
+	static const struct {
+		int64_t since_ms;
+		int least, most; /* of 1,000 */
+	} cases[] = { { 0, 0, 20 }, { 5000, 290, 375 }, { 10000, 500, 500 }, { 99000, 500, 500 } };
+	struct fixture f;
+
+	fixture_init(
+		&f,
+		"{\"balance\":\"round_robin\",\"slow_start\":\"10s\",\"servers\":[\"127.0.0.1:1\","
+		"\"127.0.0.1:2\"]}",
+		(const unsigned[]){ 1, 1, 99 });
+	for (unsigned c = 0; c < sizeof(cases) / sizeof(cases[0]); c++) {
+		int got = 0;
+
+		found(&f, 1)->back_ns = f.loop->now_ns - cases[c].since_ms * 1000000;
+		for (int i = 0; i < 1000; i++) {
+			struct pool_tries t = { 0 };
+
+			got += next(&f, &t) == 20;
+		}
+		cr_assert(got >= cases[c].least && got <= cases[c].most, "%d after %lld ms", got,
+			  (long long)cases[c].since_ms);
+	}
+	fixture_fini(&f);
+}

@@ -105,7 +105,8 @@ struct client_tls *client_tls_new(const struct conf_pool_tls *t, struct span ca_
 			     compat_library());
 		goto fail;
 	}
-	if (t->verify && (c->verify = verify_new(ca_pem, from, what, sizeof(what))) == NULL) {
+	if (t->verify &&
+	    (c->verify = verify_new(ca_pem, from, t->server_uri, what, sizeof(what))) == NULL) {
 		(void)snprintf(where, sizeof(where), "%s/tls/ca", pointer);
 		problems_add(why, PROBLEM_ERROR, where, "%s: %s", from, what);
 		goto fail;

@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "certs/pem.h"
 #include "certs/x509_text.h"
@@ -13,14 +14,17 @@ struct verify {
 	unsigned refs;
 	struct pem_list roots;
 	X509_STORE *store; /* NULL until the first use */
+	char *uri;	   /* NULL: the name counts */
 	char from[256];
 };
 
-struct verify *verify_new(struct span ca_pem, const char *from, char *why, size_t why_len)
+struct verify *verify_new(struct span ca_pem, const char *from, const char *uri, char *why,
+			  size_t why_len)
 {
 	struct verify *v = calloc(1, sizeof(*v));
 
-	if (v == NULL) {
+	if (v == NULL || (uri != NULL && (v->uri = strdup(uri)) == NULL)) {
+		free(v);
 		(void)snprintf(why, why_len, "out of memory");
 		return NULL;
 	}
@@ -45,6 +49,7 @@ void verify_unref(struct verify *v)
 		return;
 	pem_list_fini(&v->roots);
 	X509_STORE_free(v->store);
+	free(v->uri);
 	free(v);
 }
 
@@ -189,6 +194,39 @@ static bool check_name(X509 *leaf, const char *name, uint8_t *alert, char words[
 	return false;
 }
 
+/* Whether the only URI of the SAN is that one, byte for byte. */
+static bool has_uri(X509 *leaf, const char *uri)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+	size_t num = 0, same = 0;
+
+	for (size_t i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+
+		if (n->type != GEN_URI)
+			continue;
+		num++;
+		same += span_eq(span_of(ASN1_STRING_get0_data(n->d.uniformResourceIdentifier),
+					(size_t)ASN1_STRING_length(n->d.uniformResourceIdentifier)),
+				span_str(uri));
+	}
+	GENERAL_NAMES_free(names);
+	return num == 1 && same == 1;
+}
+
+static bool check_uri(X509 *leaf, const char *uri, uint8_t *alert, char words[VERIFY_WORDS])
+{
+	char who[X509_TEXT_NAMES];
+
+	if (has_uri(leaf, uri))
+		return true;
+	x509_names(leaf, who);
+	(void)snprintf(words, VERIFY_WORDS, "certificate is for %s, not for %.200s alone", who,
+		       uri);
+	*alert = SSL_AD_BAD_CERTIFICATE;
+	return false;
+}
+
 bool verify_server(struct verify *v, const STACK_OF(CRYPTO_BUFFER) * chain, const char *name,
 		   uint8_t *alert, char words[VERIFY_WORDS])
 {
@@ -207,7 +245,8 @@ bool verify_server(struct verify *v, const STACK_OF(CRYPTO_BUFFER) * chain, cons
 			       "certificate");
 	} else {
 		ok = check_chain(v, store, leaf, others, alert, words) &&
-		     check_name(leaf, name, alert, words);
+		     (v->uri != NULL ? check_uri(leaf, v->uri, alert, words)
+				     : check_name(leaf, name, alert, words));
 	}
 	X509_free(leaf);
 	sk_X509_pop_free(others, X509_free);

@@ -82,6 +82,12 @@ static bool name_text(const GENERAL_NAME *name, char *out, size_t len)
 		(void)snprintf(out, len, "%.*s", (int)(n > len ? len : n), (const char *)data);
 		return true;
 	}
+	if (name->type == GEN_URI) {
+		n = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier);
+		data = ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
+		(void)snprintf(out, len, "%.*s", (int)(n > len ? len : n), (const char *)data);
+		return true;
+	}
 	if (name->type == GEN_IPADD) {
 		n = (size_t)ASN1_STRING_length(name->d.iPAddress);
 		data = ASN1_STRING_get0_data(name->d.iPAddress);

@@ -27,6 +27,6 @@ void x509_subject(X509 *x, char out[X509_TEXT_NAME]);
 /* x509_issuer does the same for the issuer. */
 void x509_issuer(X509 *x, char out[X509_TEXT_NAME]);
 
-/* x509_names lists what `x` is for: the first dNSNames and IP addresses of its SAN, "..." where
- * there are more; else its subject. */
+/* x509_names lists what `x` is for: the first dNSNames, URIs and IP addresses of its SAN, "..."
+ * where there are more; else its subject. */
 void x509_names(X509 *x, char out[X509_TEXT_NAMES]);

@@ -204,6 +204,7 @@ struct conf_pool_tls {
 	bool verify;
 	const char *ca;		 /* absolute path of a PEM file; NULL: the system store */
 	const char *server_name; /* NULL: the server's host */
+	const char *server_uri;	 /* to find in the certificate in place of the name; or NULL */
 	const char *certificate; /* absolute path of a PEM file; NULL: none is shown */
 	const char *key;	 /* the same; NULL: in the certificate's file */
 	uint16_t min_version;

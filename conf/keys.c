@@ -249,6 +249,8 @@ static const struct {
 	[KEY_FIELD_VALUE] = { "the value of a header field", "([^\\u0000-\\u001f\\u007f-\\u009f]*)",
 			      true },
 	[KEY_LOCATION] = { "\"https\", a URL or a path", "(https|/[!-~]*|https?://[!-~]+)", true },
+	[KEY_URI] = { "a URI such as \"spiffe://example.org/web\"",
+		      "([A-Za-z][A-Za-z0-9+.-]*://[!-~]+)", true },
 	[KEY_HASH] = { "\"client_address\", \"header:NAME\", \"cookie:NAME\" or \"path\"",
 		       "(client_address|path|(header|cookie):" TOKEN_PATTERN ")", true },
 	[KEY_BODY] = { "a text", "[^\\u0000]*", true },

@@ -75,6 +75,13 @@ static const struct key pool_tls_keys[] = {
 	  .fallback_doc = "the server's host",
 	  .at = FIELD(conf_pool_tls, server_name),
 	  .help = "Name to ask for and to find in the certificate" },
+	{ .name = "server_uri",
+	  .type = KEY_URI,
+	  .max = 2048,
+	  .fallback_doc = "none",
+	  .at = FIELD(conf_pool_tls, server_uri),
+	  .help = "URI to find in the certificate in place of the name, such as a SPIFFE ID; then it "
+		  "must be the only one" },
 	{ .name = "certificate",
 	  .type = KEY_PATH,
 	  .fallback_doc = "none",

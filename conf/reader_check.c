@@ -262,6 +262,9 @@ static void check_pool_tls(struct reader *r, const struct conf_pool *pool)
 	(void)snprintf(pointer, sizeof(pointer), "%s/tls", pool->pointer);
 	if (!tls->verify && tls->ca != NULL)
 		reader_warn_at(r, pointer, "\"ca\" is not used while \"verify\" is false");
+	if (!tls->verify && tls->server_uri != NULL)
+		reader_warn_at(r, pointer,
+			       "\"server_uri\" is not looked for while \"verify\" is false");
 	if (tls->key != NULL && tls->certificate == NULL)
 		reader_error_at(r, pointer,
 				"\"key\" needs the \"certificate\" that it belongs to: add it");

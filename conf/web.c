@@ -199,6 +199,33 @@ const char *web_location(const char *s)
 	return strcspn(host, "/?#") == 0 ? expected : NULL;
 }
 
+/* ---- names of certificates */
+
+static bool is_scheme(const char *s, size_t n)
+{
+	if (n == 0 || !web_alnum(s[0]) || (s[0] >= '0' && s[0] <= '9'))
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		if (!web_alnum(s[i]) && strchr("+.-", s[i]) == NULL)
+			return false;
+	}
+	return true;
+}
+
+const char *web_uri(const char *s)
+{
+	const char *rest = strstr(s, "://");
+
+	if (rest == NULL || !is_scheme(s, (size_t)(rest - s)) || rest[3] == '\0')
+		return "is no URI: expected one such as \"spiffe://example.org/web\"";
+	for (const char *c = rest; *c != '\0'; c++) {
+		if (!web_visible(*c))
+			return "has a character that a URI has only encoded: write a space as "
+			       "\"%20\", others by their UTF-8 bytes";
+	}
+	return NULL;
+}
+
 /* ---- what requests are told by */
 
 const char *web_hash(const char *s)

@@ -32,6 +32,9 @@ const char *web_path(const char *s);
 /* web_location likewise, of where a redirect leads: "https", a URL or a path. */
 const char *web_location(const char *s);
 
+/* web_uri likewise, of a URI with an authority, as in the name of a certificate. */
+const char *web_uri(const char *s);
+
 /* web_hash likewise, of what requests are told by: "client_address", "path", "header:NAME" or
  * "cookie:NAME". */
 const char *web_hash(const char *s);

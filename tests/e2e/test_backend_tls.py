@@ -75,6 +75,21 @@ def test_server_name_is_asked_for_and_verified(sallyport, backend, authority):
     assert asked == ["inner.example"]
 
 
+def test_a_uri_in_place_of_the_name(behind, authority):
+    leaf = authority.leaf("spiffe://example.org/web", "other.example")
+    instance, _ = behind(leaf, server_uri="spiffe://example.org/web")
+    with connect(instance.port) as client:
+        ask(client)
+
+
+def test_another_uri_is_refused(behind, authority):
+    leaf = authority.leaf("spiffe://example.org/db", "127.0.0.1")
+    instance, server = behind(leaf, server_uri="spiffe://example.org/web")
+    refused(instance, server)
+    assert "certificate is for spiffe://example.org/db" in instance.wait_error(
+        "not for spiffe://example.org/web")
+
+
 def test_without_verify_anything_is_accepted(behind, stranger):
     instance, _ = behind(stranger.leaf("other.example", days=-2), verify=False)
     with connect(instance.port) as client:

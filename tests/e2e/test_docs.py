@@ -71,6 +71,8 @@ def with_files(config, folder, authority):
             target = pathlib.Path(here(pool["tls"]["ca"]))
             target.write_bytes(pathlib.Path(authority.path).read_bytes())
             pool["tls"]["ca"] = str(target)
+        if "certificate" in pool.get("tls", {}):
+            pool["tls"]["certificate"] = put(pool["tls"]["certificate"], leaf, "pem")
     for key in ("user", "group"):
         if key in config:
             config[key] = "root" if key == "group" else "nobody"

@@ -37,7 +37,7 @@ def _alternative(name):
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        return x509.DNSName(name)
+        return x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Authority:
         certificate = self._sign(_name(names[0]), private.public_key(), days,
                                  max(age_days, 1 - days), names, client=client)
         number = len(list(self.folder.glob("*.cert.pem")))
-        stem = str(self.folder / f"{number}-{names[0].replace('*', 'any')}-{key}")
+        stem = str(self.folder / f"{number}-{names[0].replace('*', 'any').replace('/', '_')}-{key}")
         self._write(stem + ".cert.pem", _pem(certificate), 0o644)
         self._write(stem + ".key.pem", _key_pem(private), 0o600)
         self._write(stem + ".pem", _pem(certificate) + _key_pem(private), 0o600)

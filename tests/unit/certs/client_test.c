@@ -90,11 +90,15 @@ static void shake(SSL *client, SSL_CTX *server_ctx, struct outcome *o)
 	SSL_free(server);
 }
 
+static const char *wanted_uri; /* NULL: the name counts */
+
 /* Connects as `name` to a server with `leaf`, trusting the root. */
 static struct outcome connect_to(const struct made *leaf, const struct made *issuer,
 				 const char *name, bool verify)
 {
-	struct conf_pool_tls t = { .verify = verify, .ca = "/ca.pem", .min_version = 0x0303 };
+	struct conf_pool_tls t = {
+		.verify = verify, .ca = "/ca.pem", .server_uri = wanted_uri, .min_version = 0x0303
+	};
 	struct problems why;
 	struct client_tls *c;
 	SSL_CTX *server = server_of(leaf, issuer);
@@ -174,6 +178,28 @@ Test(client, wrong_name_is_refused_with_the_right_ones)
 		"not for");
 	/* RFC 9525: the common name does not count. */
 	refused(leaf(NULL, 0, 0, &root), "leaf.example", SSL_AD_BAD_CERTIFICATE, "not for");
+}
+
+Test(client, a_uri_counts_in_place_of_the_name)
+{
+	wanted_uri = "spiffe://example.org/web";
+	accepted(leaf("URI:spiffe://example.org/web", 0, 0, &root), "a.example", true, "a.example");
+	accepted(leaf("DNS:b.example,URI:spiffe://example.org/web", 0, 0, &root), "a.example", true,
+		 "a.example");
+	refused(leaf("URI:spiffe://example.org/we", 0, 0, &root), "a.example",
+		SSL_AD_BAD_CERTIFICATE,
+		"certificate is for spiffe://example.org/we, not for spiffe://example.org/web");
+	refused(leaf("URI:spiffe://example.org/webs", 0, 0, &root), "a.example",
+		SSL_AD_BAD_CERTIFICATE, "not for");
+	refused(leaf("URI:spiffe://EXAMPLE.org/web", 0, 0, &root), "a.example",
+		SSL_AD_BAD_CERTIFICATE, "not for");
+	refused(leaf("URI:spiffe://example.org/web,URI:spiffe://example.org/db", 0, 0, &root),
+		"a.example", SSL_AD_BAD_CERTIFICATE, "not for");
+	refused(leaf("DNS:a.example", 0, 0, &root), "a.example", SSL_AD_BAD_CERTIFICATE,
+		"certificate is for a.example, not for");
+	refused(leaf(NULL, 0, 0, &root), "a.example", SSL_AD_BAD_CERTIFICATE, "not for");
+	refused(leaf("URI:spiffe://example.org/web", 0, 0, &other_root), "a.example",
+		SSL_AD_UNKNOWN_CA, "not among the trusted roots");
 }
 
 Test(client, dates_are_checked)

@@ -259,6 +259,8 @@ struct conf_pool {
 	enum conf_protocol protocol;
 	const struct conf_pool_tls *tls; /* NULL: plaintext */
 	uint64_t max_connections;	 /* per server, all workers together; 0: no limit */
+	uint64_t max_pending;		 /* who waits for one, all workers together; 0: nobody */
+	int64_t pending_ns;		 /* how long */
 	unsigned idle_connections;	 /* kept by one worker; 0: none */
 	int64_t idle_connection_ns;	 /* how long one is kept without use */
 	struct conf_retry retry;

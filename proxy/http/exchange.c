@@ -43,6 +43,8 @@ static void leave_up(struct exchange *x, enum cause why)
 		stream_abort(x->up, why);
 	else if (x->conn != NULL)
 		upstream_cancel(x->conn, &x->wait);
+	else
+		pending_leave(&x->pending);
 	x->up = NULL;
 	x->conn = NULL;
 }

@@ -7,6 +7,7 @@
 #include "proxy/http/buffer.h"
 #include "proxy/http/exchange.h"
 #include "proxy/http/upstream.h"
+#include "proxy/net/pending.h"
 #include "proxy/net/site.h"
 
 enum {
@@ -39,6 +40,7 @@ struct exchange {
 	struct stream *down, *up;
 	struct upstream *conn; /* being made while `up` is NULL, else it carries that */
 	struct upstream_wait wait;
+	struct pending_wait pending; /* for a server that has room */
 	struct pool *pool;
 	const struct conf_retry *retry;	     /* of the route or the pool, as long as `pool` */
 	struct pool_tries tries, last_tries; /* after and before the present one */

@@ -53,13 +53,49 @@ unsigned exchange_status_of(enum cause why)
 	}
 }
 
+static void room_ready(struct pending_wait *w)
+{
+	struct exchange *x = (struct exchange *)((char *)w - offsetof(struct exchange, pending));
+
+	CHECK(x, EXCHANGE_MAGIC);
+	pool_tries_anew(&x->tries);
+	exchange_try(x);
+}
+
+static void room_late(struct pending_wait *w)
+{
+	struct exchange *x = (struct exchange *)((char *)w - offsetof(struct exchange, pending));
+
+	CHECK(x, EXCHANGE_MAGIC);
+	exchange_fail(x, 503, CAUSE_POOL_FULL,
+		      "no server had room within connections.pending_timeout");
+}
+
+/* Waits until a server has room, or waits on. False: too many do. */
+static bool wait_for_room(struct exchange *x)
+{
+	struct pending *all = x->at.traffic->pending;
+
+	if (x->pending.ready != NULL) {
+		pending_return(all, &x->pending);
+		return true;
+	}
+	x->pending.ready = room_ready;
+	x->pending.late = room_late;
+	return pending_join(all, x->pool_slot, pool_max_pending(x->pool),
+			    pool_conf(x->pool)->pending_ns, &x->pending);
+}
+
 static void no_server(struct exchange *x, enum pool_verdict verdict)
 {
+	if (x->cause == CAUSE_NONE && verdict == POOL_FULL && wait_for_room(x))
+		return;
 	if (x->cause != CAUSE_NONE)
 		exchange_fail(x, exchange_status_of(x->cause), x->cause, "");
 	else if (verdict == POOL_FULL)
 		exchange_fail(x, 503, CAUSE_POOL_FULL,
-			      "every server of the pool has connections.max");
+			      "every server of the pool has connections.max, and "
+			      "connections.max_pending wait");
 	else
 		exchange_fail(x, 503, CAUSE_NO_SERVER, "no server of the pool has an address");
 }

@@ -4,6 +4,7 @@
 #include "conf/must.h"
 #include "proxy/http/upstream_private.h"
 #include "proxy/net/dial.h"
+#include "proxy/net/pending.h"
 
 enum {
 	/* More than servers send that mean well; what a worker may have to keep of one head. */
@@ -188,6 +189,7 @@ void upstream_codec_idle(void *owner)
 	metrics_add(&t->page->metrics.idle_connections, 1);
 	loop_after(t->loop, &c->timer, c->idle_ns);
 	loop_orphan(t->loop, &c->orphan);
+	pending_look(t->pending);
 }
 
 void upstream_codec_ended(void *owner)

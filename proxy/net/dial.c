@@ -1,5 +1,7 @@
 #include "proxy/net/dial.h"
 
+#include "proxy/net/pending.h"
+
 static struct metrics_server *cells_of(struct traffic *t, uint32_t slot)
 {
 	return &t->page->metrics.servers[slot];
@@ -82,4 +84,5 @@ enum cause dial_failed(struct traffic *t, const char *pool, const struct plan_se
 void dial_left(struct traffic *t, uint32_t server_slot)
 {
 	metrics_sub(&cells_of(t, server_slot)->active, 1);
+	pending_look(t->pending);
 }

@@ -9,6 +9,7 @@
 #include "proxy/net/client_record.h"
 #include "proxy/net/dial.h"
 #include "proxy/net/link.h"
+#include "proxy/net/pending.h"
 
 enum { RELAY_MAGIC = 0x72656c61 };
 
@@ -29,6 +30,7 @@ struct relay {
 	int64_t connect_began_ns, connect_ns;
 	struct pool *choosing;		  /* while connecting */
 	const struct plan_server *target; /* the same */
+	struct pending_wait pending;	  /* for a server that has room */
 	struct pool_tries tries;
 };
 
@@ -77,6 +79,7 @@ static void finish(struct relay *r, enum cause cause, const char *detail)
 		metrics_sub(&t->page->metrics.pools_active[r->pool], 1);
 	leave_server(r);
 	loop_cancel(t->loop, &r->timer);
+	pending_leave(&r->pending);
 	client_leave(&r->client, cause);
 	r->magic = 0;
 	free(r);
@@ -143,6 +146,40 @@ static void timer_fired(struct timer *t)
 
 /* ---- the server's side ---- */
 
+static void connect_next(struct relay *r);
+
+static void room_ready(struct pending_wait *w)
+{
+	struct relay *r = (struct relay *)((char *)w - offsetof(struct relay, pending));
+
+	CHECK(r, RELAY_MAGIC);
+	pool_tries_anew(&r->tries);
+	connect_next(r);
+}
+
+static void room_late(struct pending_wait *w)
+{
+	struct relay *r = (struct relay *)((char *)w - offsetof(struct relay, pending));
+
+	CHECK(r, RELAY_MAGIC);
+	fail(r, CAUSE_POOL_FULL, "no server had room within connections.pending_timeout");
+}
+
+/* Waits until a server has room, or waits on. False: too many do. */
+static bool wait_for_room(struct relay *r)
+{
+	struct pending *all = r->traffic->pending;
+
+	if (r->pending.ready != NULL) {
+		pending_return(all, &r->pending);
+		return true;
+	}
+	r->pending.ready = room_ready;
+	r->pending.late = room_late;
+	return pending_join(all, r->pool, pool_max_pending(r->choosing),
+			    pool_conf(r->choosing)->pending_ns, &r->pending);
+}
+
 /* Tries servers until a connect is under way; else the relay has ended. */
 static void connect_next(struct relay *r)
 {
@@ -164,8 +201,12 @@ static void connect_next(struct relay *r)
 		}
 		r->cause = CAUSE_MEMORY;
 	}
+	if (verdict == POOL_FULL && wait_for_room(r))
+		return;
 	if (verdict == POOL_FULL)
-		fail(r, CAUSE_POOL_FULL, "every server of the pool has connections.max");
+		fail(r, CAUSE_POOL_FULL,
+		     "every server of the pool has connections.max, and connections.max_pending "
+		     "wait");
 	else if (r->cause != CAUSE_NONE)
 		fail(r, r->cause, "");
 	else

@@ -14,6 +14,7 @@
 #include "proxy/observe/journal.h"
 
 struct listener;
+struct pending;
 struct upstreams;
 TAILQ_HEAD(listener_list, listener);
 
@@ -31,6 +32,7 @@ struct traffic {
 	int64_t date_s;	    /* traffic_date's */
 	char date[30];
 	struct upstreams *upstreams; /* connections to servers, as HTTP keeps them */
+	struct pending *pending;     /* who waits for one */
 	bool accept_paused;
 	struct timer accept_timer; /* looks again while accepting is paused */
 	/* Called when a client connection has ended, once each. */

@@ -130,6 +130,18 @@ struct retry_budget *pool_budget(struct pool *p)
 	return &p->budget;
 }
 
+unsigned pool_max_pending(const struct pool *p)
+{
+	unsigned workers = board_workers(p->board);
+
+	return (unsigned)((p->conf->max_pending + workers - 1) / workers);
+}
+
+void pool_tries_anew(struct pool_tries *t)
+{
+	*t = (struct pool_tries){ .key = t->key };
+}
+
 void pool_skip(struct pool_tries *t)
 {
 	t->address = UINT32_MAX;

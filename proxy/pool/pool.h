@@ -72,6 +72,12 @@ enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_ch
  * server, if there is one. */
 void pool_skip(struct pool_tries *t);
 
+/* pool_max_pending returns how many may wait in this worker for a connection. */
+unsigned pool_max_pending(const struct pool *p);
+
+/* pool_tries_anew begins again, with the same key. */
+void pool_tries_anew(struct pool_tries *t);
+
 /* pool_budget returns the pool's budget of retries, in this worker. */
 struct retry_budget *pool_budget(struct pool *p);
 

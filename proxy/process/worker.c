@@ -17,6 +17,7 @@
 #include "conf/problems.h"
 #include "proxy/http/upstream.h"
 #include "proxy/net/listener.h"
+#include "proxy/net/pending.h"
 #include "proxy/net/traffic.h"
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
@@ -397,7 +398,8 @@ static bool begin(struct worker *w)
 		return false;
 	t->random[0] |= 1;
 	if ((t->loop = loop_new()) == NULL || (w->keys = keys_new()) == NULL ||
-	    (w->tickets = tickets_new()) == NULL || (t->upstreams = upstreams_new(t)) == NULL)
+	    (w->tickets = tickets_new()) == NULL || (t->upstreams = upstreams_new(t)) == NULL ||
+	    (t->pending = pending_new(t->loop)) == NULL)
 		return false;
 	t->loop->between = sign;
 	t->loop->between_waiting = sign_waiting;
@@ -414,12 +416,15 @@ static void end(struct worker *w)
 		listener_leave(t);
 		clients_end_all(t, CAUSE_DRAIN);
 		upstreams_free(t->upstreams);
+		pending_free(t->pending);
 		t->upstreams = NULL;
+		t->pending = NULL;
 		loop_bury(t->loop);
 		journal_flush_suppressed(&t->journal);
 	}
 	snapshot_unref(t->now);
 	upstreams_free(t->upstreams);
+	pending_free(t->pending);
 	tickets_free(w->tickets);
 	keys_free(w->keys);
 	leave_keeper(w);

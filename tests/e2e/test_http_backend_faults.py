@@ -72,7 +72,7 @@ def door(http_door, authority, silent, dead, secure):
         # Its second server is the raw backend, by http_door.
         "refusing first": {"before": [dead[0]], "balance": "round_robin"},
         "silent": {"servers": [silent], "timeouts": {"connect": SOON}},
-        "one": {"connections": {"max": 1}},
+        "one": {"connections": {"max": 1, "max_pending": 0}},
         "kept": {"connections": {"idle": 1}},
         "none kept": {"connections": {"idle": 0}},
         "secure": {"servers": [secure.address], "tls": {"ca": authority.path}},

@@ -94,7 +94,7 @@ def test_the_routes_timeout(sallyport, backend):
 
 def test_a_full_pool_says_when_to_come_again(sallyport, backend):
     made = sallyport([backend(silent).address], workers=1, listener={"mode": "http"},
-                     pool={"connections": {"max": 1}})
+                     pool={"connections": {"max": 1, "max_pending": 0}})
     with Client(made.port) as first, Client(made.port) as second:
         first.send(get("/"))
         made.wait_metric(1, "server_connections_active")

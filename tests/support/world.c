@@ -9,6 +9,7 @@
 #include "conf/must.h"
 #include "proxy/http/upstream.h"
 #include "proxy/net/listener.h"
+#include "proxy/net/pending.h"
 #include "proxy/net/relay.h"
 
 static void client_ended(void *arg)
@@ -45,6 +46,7 @@ void world_init(struct world *w, struct loop *loop)
 	TAILQ_INIT(&t->clients);
 	TAILQ_INIT(&t->listeners);
 	MUST((t->upstreams = upstreams_new(t)) != NULL);
+	MUST((t->pending = pending_new(loop)) != NULL);
 	t->loop = loop;
 	t->random[0] = 1;
 	t->page = board_worker(w->board, 0);
@@ -207,6 +209,7 @@ void world_fini(struct world *w)
 	listener_leave(&w->traffic);
 	clients_end_all(&w->traffic, CAUSE_DRAIN);
 	upstreams_free(w->traffic.upstreams);
+	pending_free(w->traffic.pending);
 	snapshot_unref(w->traffic.now);
 	MUST(TAILQ_EMPTY(&w->sites.list));
 	loop_bury(w->traffic.loop);

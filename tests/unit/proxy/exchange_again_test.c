@@ -357,7 +357,7 @@ Test(exchange_again, who_finds_no_connection_left_finds_the_pool_full)
 	tls_server_init(&t);
 	scene_init(&s,
 		   CONF("\"protocol\":\"auto\",\"tls\":{\"verify\":false},"
-			"\"connections\":{\"max\":1}"),
+			"\"connections\":{\"max\":1,\"max_pending\":0}"),
 		   0, false);
 	ask(&s, &clients[0], GET("/x"));
 	ask(&s, &clients[1], GET("/x"));

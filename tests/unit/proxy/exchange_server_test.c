@@ -12,8 +12,9 @@
 #define LISTENER "{\"listeners\":[" SCENE_LISTENER("\"pool\":\"p\"") "],"
 static const char one[] = LISTENER ONE("") "}";
 static const char two[] = LISTENER SCENE_POOL("") "}";
-static const char narrow[] = LISTENER SCENE_POOL(",\"connections\":{\"max\":1}") "}";
-static const char narrow_one[] = LISTENER ONE(",\"connections\":{\"max\":1}") "}";
+static const char narrow[] =
+	LISTENER SCENE_POOL(",\"connections\":{\"max\":1,\"max_pending\":0}") "}";
+static const char narrow_one[] = LISTENER ONE(",\"connections\":{\"max\":1,\"max_pending\":0}") "}";
 static const char hasty[] =
 	LISTENER ONE(",\"tls\":{\"verify\":false},\"timeouts\":{\"connect\":\"20ms\"}") "}";
 
@@ -120,6 +121,56 @@ Test(exchange_server, a_full_pool_is_a_503)
 	cr_assert_eq(r.attempt, 0u);
 	cr_assert_eq(r.pool, 0u);
 	cr_assert_eq(r.server, (uint32_t)RECORD_NONE);
+	play_fini(&p);
+}
+
+#define WAITING(ms)                                                                            \
+	LISTENER ONE(",\"connections\":{\"max\":1,\"max_pending\":5,\"pending_timeout\":\"" ms \
+		     "\"}") "}"
+
+/* The server's only connection is somebody else's. */
+static void begin_full(struct play *p, const char *json)
+{
+	play_init(p, json, 0);
+	server(p, 0)->active = 1;
+	play_begin(p, play_request("GET", "/", 0), true);
+	cr_assert_not_null(p->x, "it waits");
+}
+
+Test(exchange_server, a_request_waits_for_room)
+{
+	struct bare bare;
+	struct play p;
+
+	begin_full(&p, WAITING("5s"));
+	server(&p, 0)->active = 0;
+	cr_assert(play_served(&p, 0, &bare));
+	play_up_head(&p, play_response(200, 0), true);
+	(void)ended(&p, 200, CAUSE_NONE);
+	bare_close(&bare);
+	play_fini(&p);
+}
+
+Test(exchange_server, it_does_not_wait_for_ever)
+{
+	struct record_request r;
+	struct play p;
+
+	begin_full(&p, WAITING("50ms"));
+	r = ended(&p, 503, CAUSE_POOL_FULL);
+	cr_assert_eq(r.attempt, 0u);
+	server(&p, 0)->active = 0;
+	play_fini(&p);
+}
+
+Test(exchange_server, a_client_that_goes_waits_no_more)
+{
+	struct play p;
+
+	begin_full(&p, WAITING("5s"));
+	play_down_aborted(&p, CAUSE_CLIENT_RESET);
+	(void)ended(&p, 0, CAUSE_CLIENT_RESET);
+	server(&p, 0)->active = 0;
 	play_fini(&p);
 }
 

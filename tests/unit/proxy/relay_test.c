@@ -33,7 +33,8 @@ struct scene {
 
 static const char usual[] = "{" LISTENERS("10m") "," POOL("") "}";
 static const char hasty[] = "{" LISTENERS("1s") "," POOL("") "}";
-static const char narrow[] = "{" LISTENERS("10m") "," POOL(",\"connections\":{\"max\":1}") "}";
+static const char narrow[] =
+	"{" LISTENERS("10m") "," POOL(",\"connections\":{\"max\":1,\"max_pending\":0}") "}";
 
 /* Both servers of the pool are the one listener; `refused` of them are not there. */
 static void scene_init(struct scene *s, const char *json, unsigned refused)

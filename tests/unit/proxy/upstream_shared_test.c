@@ -452,7 +452,8 @@ Test(upstream_shared, an_idle_one_without_room_stays_an_idle_one)
 
 Test(upstream_shared, at_connections_max_only_what_is_there_is_used)
 {
-	struct stage *g = stage_new(POOL_OF("\"protocol\":\"http/2\",\"connections\":{\"max\":1}"));
+	struct stage *g = stage_new(
+		POOL_OF("\"protocol\":\"http/2\",\"connections\":{\"max\":1,\"max_pending\":0}"));
 	struct http2_peer peer;
 	struct user *a = want(g), *b = want(g), *c;
 

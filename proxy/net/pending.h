@@ -1,0 +1,47 @@
+/* pending: who waits until a server of a pool may have another connection: for each pool in the
+ * order in which they came, so many at most, and each for so long. One per worker, across reloads;
+ * other workers have queues of their own, so what they let go of is looked for now and then. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "proxy/net/wheel.h"
+
+struct loop;
+struct pending;
+
+/* Who waits; lives in the waiter's object, zero at first. */
+struct pending_wait {
+	TAILQ_ENTRY(pending_wait) entry;
+	struct pending *in; /* NULL: does not wait */
+	struct timer timer;
+	int64_t until_ns;
+	uint32_t pool;
+	/* From the loop, after it waits no more: try again, and pending_return if that fails as
+	 * before. */
+	void (*ready)(struct pending_wait *w);
+	void (*late)(struct pending_wait *w); /* its time is over */
+};
+
+/* pending_new makes empty queues. NULL: out of memory. */
+struct pending *pending_new(struct loop *loop);
+
+/* pending_free drops them; nobody waits any more. NULL is fine. */
+void pending_free(struct pending *p);
+
+/* pending_join lets `w`, with `ready` and `late` set, wait for the pool with slot `pool`, behind
+ * the others, for `for_ns`. False: `most` wait there already. */
+bool pending_join(struct pending *p, uint32_t pool, unsigned most, int64_t for_ns,
+		  struct pending_wait *w);
+
+/* pending_return lets `w` wait on, before all others, for what is left of its time. */
+void pending_return(struct pending *p, struct pending_wait *w);
+
+/* pending_leave lets `w` wait no longer; one that does not is fine. */
+void pending_leave(struct pending_wait *w);
+
+/* pending_look lets who waits try again before the turn of the loop is over: a connection is free
+ * or gone. */
+void pending_look(struct pending *p);

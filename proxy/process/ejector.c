@@ -47,7 +47,7 @@ static int64_t clock_ns(void)
  * known. */
 static struct eject_counts counts_of(const struct board *b, uint32_t slot)
 {
-	uint64_t answers = 0, asked = 0, connects = 0;
+	uint64_t answers = 0, unanswered = 0, connects = 0;
 	struct eject_counts c = { 0 };
 
 	for (unsigned w = 0; w < board_workers(b); w++) {
@@ -57,10 +57,10 @@ static struct eject_counts counts_of(const struct board *b, uint32_t slot)
 			c.failures += i == CAUSE_MEMORY ? 0 : metrics_read(&m->failures[i]);
 		for (unsigned i = 1; i < METRICS_CLASSES; i++)
 			answers += metrics_read(&m->requests[i]);
-		asked += metrics_read(&m->requests[0]) + metrics_read(&m->requests_active);
+		unanswered += metrics_read(&m->requests[0]);
 		connects += metrics_read(&m->connects);
 	}
-	c.successes = answers + asked > 0 ? answers : connects;
+	c.successes = answers + unanswered > 0 ? answers : connects;
 	return c;
 }
 

@@ -3,6 +3,9 @@
 import copy
 import os
 import signal
+import socket
+import threading
+import time
 
 import pytest
 
@@ -132,6 +135,58 @@ def test_zero_takes_none_out(three):
     made = make(eject={"failures": 0})
     ask(made, 30)
     assert failures(made) >= 9 and made.metrics().get("servers_ejected") == 0
+
+
+class Greeter:
+    """Says "b" to whoever connects, and keeps that connection, also while it is down."""
+
+    def __init__(self):
+        self.port, self._kept, self._listener = free_port(), [], None
+        self.up()
+
+    def up(self):
+        """Listens."""
+        self._listener = socket.create_server((HOST, self.port))
+        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+
+    def _serve(self, listener):
+        try:
+            while True:
+                self._kept.append(listener.accept()[0])
+                self._kept[-1].sendall(b"b")
+        except OSError:
+            pass
+
+    def down(self):
+        """Refuses what comes from now on."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def test_a_connection_is_a_success_in_mode_tcp(sallyport, backend):
+    """Also while others are open, of which nobody knows how they fare."""
+    flaky, alive = Greeter(), backend(named("a"))
+    made = sallyport([f"{HOST}:{flaky.port}", alive.address],
+                     pool={"balance": "round_robin", "eject": EJECT})
+
+    def greeted():
+        with tcp(made.port) as client:
+            return client.recv(10)
+
+    held = [tcp(made.port) for _ in range(2)]
+    assert {c.recv(10) for c in held} == {b"a", b"b"}
+    for _ in range(3):
+        flaky.down()
+        before = failures(made)
+        wait_until(lambda: greeted() and failures(made) >= before + 2, "two failures")
+        time.sleep(0.6)
+        flaky.up()
+        wait_until(lambda: greeted() == b"b", "a success")
+        time.sleep(0.6)
+    assert made.metrics().get("server_ejections_total") == 0
+    for client in held:
+        client.close()
+    flaky.down()
 
 
 def test_in_mode_tcp(sallyport, backend):

@@ -3,7 +3,7 @@
 # release, debug, ASan and UBSan, TSan, and each fuzz target for a short while. --quick: release
 # only. A phase that fails does not stop the next; the last lines say how each went.
 #
-# FUZZ_SECONDS (20) is the time for each fuzz target.
+# FUZZ_SECONDS (12) is the time for each fuzz target.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -168,7 +168,7 @@ fuzz() {
 		return 1
 	fi
 	# New finds go to the first folder, so that the seeds stay what was reviewed.
-	export scratch FUZZ_SECONDS="${FUZZ_SECONDS:-20}"
+	export scratch FUZZ_SECONDS="${FUZZ_SECONDS:-12}"
 	# shellcheck disable=SC2016 # for the inner shell
 	xargs -0 -n 1 -P "$jobs" "${fixed_addresses[@]}" bash -c '
 		name=$0

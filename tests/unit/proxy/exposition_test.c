@@ -519,6 +519,6 @@ Test(exposition, renders_256_listeners_of_4_workers_at_once)
 	render(EXPOSITION_PROMETHEUS);
 	(void)read_page(EXPOSITION_PROMETHEUS);
 	/* 20 ms are the promise; sanitizers and busy machines get more. */
-	cr_assert_lt(best, INT64_C(200000000), "%" PRId64 " ns", best);
+	cr_assert_lt(best, INT64_C(500000000), "%" PRId64 " ns", best);
 	names_unref(many);
 }

@@ -66,26 +66,6 @@ struct wish {
 	unsigned quality;
 };
 
-static struct span trim(struct span s)
-{
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = span_of(s.p + 1, s.n - 1);
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
-/* Cuts what is before the next ';' off. */
-static struct span next_part(struct span *s)
-{
-	const char *semicolon = s->n == 0 ? NULL : memchr(s->p, ';', s->n);
-	size_t n = semicolon == NULL ? s->n : (size_t)(semicolon - s->p);
-	struct span part = span_of(s->p, n);
-
-	*s = semicolon == NULL ? span_of(s->p + n, 0) : span_of(semicolon + 1, s->n - n - 1);
-	return trim(part);
-}
-
 /* RFC 9110 12.4.2, in thousandths. What is none counts as if it were not there. */
 static unsigned parse_quality(struct span s)
 {
@@ -107,7 +87,7 @@ static unsigned parse_quality(struct span s)
 static unsigned quality_of(struct span parameters)
 {
 	while (parameters.n > 0) {
-		struct span p = next_part(&parameters);
+		struct span p = parameter_next(&parameters);
 
 		if (p.n >= 2 && (p.p[0] == 'q' || p.p[0] == 'Q') && p.p[1] == '=')
 			return parse_quality(span_of(p.p + 2, p.n - 2));
@@ -117,7 +97,7 @@ static unsigned quality_of(struct span parameters)
 
 static void take_range(struct span element, struct wish wishes[TYPES])
 {
-	struct span range = next_part(&element);
+	struct span range = parameter_next(&element);
 	unsigned quality = quality_of(element);
 
 	for (unsigned i = 0; i < TYPES; i++) {

@@ -14,28 +14,15 @@ static struct span header_value(const struct exchange *x, const char *name)
 	return f == NULL ? span_of("", 0) : f->value;
 }
 
-static struct span trim(struct span s)
-{
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = span_of(s.p + 1, s.n - 1);
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 /* The value of the first pair of that name (RFC 6265 4.2.1); empty where there is none. */
 static struct span cookie_in(struct span field, struct span name)
 {
 	while (field.n > 0) {
-		const char *end = memchr(field.p, ';', field.n);
-		size_t len = end == NULL ? field.n : (size_t)(end - field.p);
-		struct span pair = trim(span_of(field.p, len));
+		struct span pair = parameter_next(&field);
 
 		if (pair.n > name.n && pair.p[name.n] == '=' &&
 		    span_eq(span_of(pair.p, name.n), name))
 			return span_of(pair.p + name.n + 1, pair.n - name.n - 1);
-		len += end != NULL;
-		field = span_of(field.p + len, field.n - len);
 	}
 	return span_of("", 0);
 }

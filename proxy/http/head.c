@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 #include "conf/must.h"
@@ -274,6 +275,25 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t';
 }
 
+struct span span_trim(struct span s)
+{
+	while (s.n > 0 && is_space(s.p[0]))
+		s = span_of(s.p + 1, s.n - 1);
+	while (s.n > 0 && is_space(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+struct span parameter_next(struct span *s)
+{
+	const char *semicolon = s->n == 0 ? NULL : memchr(s->p, ';', s->n);
+	size_t n = semicolon == NULL ? s->n : (size_t)(semicolon - s->p);
+	struct span part = span_of(s->p, n);
+
+	*s = semicolon == NULL ? span_of(s->p + n, 0) : span_of(semicolon + 1, s->n - n - 1);
+	return span_trim(part);
+}
+
 /* How far the first element goes: to a comma that is in no quoted string. */
 static size_t element_end(struct span list)
 {
@@ -294,14 +314,10 @@ bool header_next(struct span *list, struct span *element)
 {
 	while (list->n > 0) {
 		size_t end = element_end(*list);
-		struct span e = span_of(list->p, end);
+		struct span e = span_trim(span_of(list->p, end));
 		size_t past = end < list->n ? end + 1 : end;
 
 		*list = span_of(list->p + past, list->n - past);
-		while (e.n > 0 && is_space(e.p[0]))
-			e = span_of(e.p + 1, e.n - 1);
-		while (e.n > 0 && is_space(e.p[e.n - 1]))
-			e.n--;
 		if (e.n > 0) {
 			*element = e;
 			return true;

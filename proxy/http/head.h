@@ -183,5 +183,12 @@ enum trailer { TRAILER_KEPT, TRAILER_DROPPED, TRAILER_REFUSED };
 /* trailer_judge tells which. */
 enum trailer trailer_judge(const struct header *field);
 
+/* span_trim takes spaces and tabs off both ends. */
+struct span span_trim(struct span s);
+
+/* parameter_next cuts what is before the next ';' off `s`, and returns it without white space
+ * around it. */
+struct span parameter_next(struct span *s);
+
 /* span_eq_nocase compares ASCII text without case. */
 bool span_eq_nocase(struct span a, struct span b);

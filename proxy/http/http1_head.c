@@ -42,7 +42,7 @@ static void extend(struct span *s, const char *at, size_t n)
 static void end_field(struct reading *r)
 {
 	if (r->name.n > 0)
-		head_add(r->head, r->name, r->value.n == 0 ? span_of("", 0) : http1_trim(r->value));
+		head_add(r->head, r->name, r->value.n == 0 ? span_of("", 0) : span_trim(r->value));
 	r->name = r->value = span_of(NULL, 0);
 }
 
@@ -489,7 +489,7 @@ bool http1_trailers_parse(struct span bytes, struct head **out, struct http1_fau
 		field = (struct header){ .name = name, .id = header_id_of(name) };
 		switch (trailer_judge(&field)) {
 		case TRAILER_KEPT:
-			head_add(h, name, http1_trim(value));
+			head_add(h, name, span_trim(value));
 			break;
 		case TRAILER_DROPPED:
 			break;

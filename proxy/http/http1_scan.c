@@ -83,15 +83,6 @@ bool http1_is_value(struct span s)
 	return true;
 }
 
-struct span http1_trim(struct span s)
-{
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = span_of(s.p + 1, s.n - 1);
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 /* Cuts `s` at the first `c`. False: there is none. */
 bool http1_cut(struct span s, char c, struct span *before, struct span *after)
 {

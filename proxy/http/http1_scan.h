@@ -63,9 +63,6 @@ bool http1_is_token(struct span s);
 /* http1_is_value tells whether `s` may be a field's value: no control character but tab. */
 bool http1_is_value(struct span s);
 
-/* http1_trim takes spaces and tabs off both ends. */
-struct span http1_trim(struct span s);
-
 /* http1_cut cuts `s` at the first `c`. False: there is none. */
 bool http1_cut(struct span s, char c, struct span *before, struct span *after);
 

@@ -535,7 +535,7 @@ static void put_fields(struct http2_fields *f, const struct head *h, bool upgrad
 		/* RFC 8441 5.1: there is no challenge that it would answer. */
 		if (upgraded && span_eq_nocase(field->name, span_str("sec-websocket-accept")))
 			continue;
-		put(f, field->name, http1_trim(field->value));
+		put(f, field->name, span_trim(field->value));
 	}
 }
 

@@ -164,7 +164,7 @@ SSL *client_tls_connect(struct client_tls *c, const char *name, void (*ready)(vo
 	CHECK(c, CLIENT_MAGIC);
 	if ((p = calloc(1, sizeof(*p))) == NULL || !take_name(name, p->name))
 		goto fail;
-	p->x.drop = peer_drop;
+	p->x = (struct exdata){ .drop = peer_drop, .signing = &p->signing };
 	signing_init(&p->signing, c->keys, ready, owner);
 	p->signing.key = c->key;
 	if ((ssl = SSL_new(c->ctx)) == NULL ||
@@ -201,34 +201,6 @@ bool client_tls_offer(struct client_tls *c, enum conf_protocol protocol)
 
 /* ---- a certificate of its own */
 
-static struct signing *signing_of(const SSL *ssl)
-{
-	struct peer *p = peer_of(ssl);
-
-	return p == NULL ? NULL : &p->signing;
-}
-
-static enum ssl_private_key_result_t sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out,
-					  uint16_t algorithm, const uint8_t *in, size_t in_len)
-{
-	(void)out;
-	(void)out_len;
-	(void)max_out;
-	return signing_ask(signing_of(ssl), algorithm, span_of(in, in_len));
-}
-
-static enum ssl_private_key_result_t complete(SSL *ssl, uint8_t *out, size_t *out_len,
-					      size_t max_out)
-{
-	return signing_complete(signing_of(ssl), out, out_len, max_out);
-}
-
-static const SSL_PRIVATE_KEY_METHOD key_method = {
-	.sign = sign,
-	.decrypt = signing_decrypt,
-	.complete = complete,
-};
-
 /* Copies: connections outlive the index. */
 static bool set_chain(SSL_CTX *ctx, const struct span *der, size_t n)
 {
@@ -239,7 +211,7 @@ static bool set_chain(SSL_CTX *ctx, const struct span *der, size_t n)
 		chain[i] = CRYPTO_BUFFER_new((const uint8_t *)der[i].p, der[i].n, NULL);
 		ok = chain[i] != NULL;
 	}
-	ok = ok && SSL_CTX_set_chain_and_key(ctx, chain, n, NULL, &key_method);
+	ok = ok && SSL_CTX_set_chain_and_key(ctx, chain, n, NULL, &signing_method);
 	for (size_t i = 0; i < n; i++)
 		CRYPTO_BUFFER_free(chain[i]);
 	return ok;

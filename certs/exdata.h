@@ -6,9 +6,12 @@
 
 #include "certs/compat.h"
 
+struct signing;
+
 /* First member of what is hung on an SSL. */
 struct exdata {
 	void (*drop)(struct exdata *x); /* frees it */
+	struct signing *signing;	/* in it: of the SSL's handshake */
 };
 
 /* exdata_set hangs `x` on `ssl`, which then owns it, in place of what was there. False: out of

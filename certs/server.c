@@ -84,34 +84,6 @@ static bool bind_to_name(SSL *ssl, const struct handshake *h)
 	return SSL_set_session_id_context(ssl, context, sizeof(context));
 }
 
-static struct signing *signing_of(const SSL *ssl)
-{
-	struct handshake *h = handshake_of(ssl);
-
-	return h == NULL ? NULL : &h->signing;
-}
-
-static enum ssl_private_key_result_t sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out,
-					  uint16_t algorithm, const uint8_t *in, size_t in_len)
-{
-	(void)out;
-	(void)out_len;
-	(void)max_out;
-	return signing_ask(signing_of(ssl), algorithm, span_of(in, in_len));
-}
-
-static enum ssl_private_key_result_t complete(SSL *ssl, uint8_t *out, size_t *out_len,
-					      size_t max_out)
-{
-	return signing_complete(signing_of(ssl), out, out_len, max_out);
-}
-
-static const SSL_PRIVATE_KEY_METHOD key_method = {
-	.sign = sign,
-	.decrypt = signing_decrypt,
-	.complete = complete,
-};
-
 static bool set_certificate(SSL *ssl, struct handshake *h, uint32_t number)
 {
 	struct index *index = h->server->parts.index;
@@ -122,7 +94,7 @@ static bool set_certificate(SSL *ssl, struct handshake *h, uint32_t number)
 	if (!index_entry(index, number, &entry))
 		return false;
 	n = index_buffers(index, number, chain, PEM_MAX_CHAIN);
-	if (n == 0 || !SSL_set_chain_and_key(ssl, chain, n, NULL, &key_method))
+	if (n == 0 || !SSL_set_chain_and_key(ssl, chain, n, NULL, &signing_method))
 		return false;
 	h->signing.key = (struct key_id){ .load = h->server->parts.load, .number = entry.key };
 	return true;
@@ -229,7 +201,7 @@ SSL *server_tls_accept(struct server_tls *s, void (*ready)(void *owner), void *o
 	h = malloc(sizeof(*h));
 	if (ssl == NULL || h == NULL)
 		goto fail;
-	h->x.drop = handshake_drop;
+	h->x = (struct exdata){ .drop = handshake_drop, .signing = &h->signing };
 	h->server = s;
 	signing_init(&h->signing, s->parts.keys, ready, owner);
 	h->name_len = 0;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "certs/exdata.h"
 #include "certs/reason_raise.h"
 
 void signing_init(struct signing *s, struct keys *keys, void (*ready)(void *owner), void *owner)
@@ -34,12 +35,24 @@ static void answered(void *owner, struct span signature)
 	s->ready(s->owner); /* may free `s` */
 }
 
-enum ssl_private_key_result_t signing_ask(struct signing *s, uint16_t algorithm,
-					  struct span message)
+static struct signing *signing_of(const SSL *ssl)
 {
+	struct exdata *x = exdata_get(ssl);
+
+	return x == NULL ? NULL : x->signing;
+}
+
+static enum ssl_private_key_result_t sign(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out,
+					  uint16_t algorithm, const uint8_t *in, size_t in_len)
+{
+	struct signing *s = signing_of(ssl);
+
+	(void)out;
+	(void)out_len;
+	(void)max_out;
 	if (s == NULL || s->state != SIGNING_NONE)
 		return ssl_private_key_failure;
-	s->job = keys_sign(s->keys, s->key, algorithm, message, answered, s);
+	s->job = keys_sign(s->keys, s->key, algorithm, span_of(in, in_len), answered, s);
 	if (s->job == NULL) {
 		reason_raise(TLS_REASON_KEY);
 		return ssl_private_key_failure;
@@ -49,9 +62,11 @@ enum ssl_private_key_result_t signing_ask(struct signing *s, uint16_t algorithm,
 	return ssl_private_key_retry;
 }
 
-enum ssl_private_key_result_t signing_complete(struct signing *s, uint8_t *out, size_t *out_len,
-					       size_t max_out)
+static enum ssl_private_key_result_t complete(SSL *ssl, uint8_t *out, size_t *out_len,
+					      size_t max_out)
 {
+	struct signing *s = signing_of(ssl);
+
 	if (s == NULL || s->state == SIGNING_NONE)
 		return ssl_private_key_failure;
 	if (s->state == SIGNING_WAITS)
@@ -68,8 +83,8 @@ enum ssl_private_key_result_t signing_complete(struct signing *s, uint8_t *out, 
 	return ssl_private_key_success;
 }
 
-enum ssl_private_key_result_t signing_decrypt(SSL *ssl, uint8_t *out, size_t *out_len,
-					      size_t max_out, const uint8_t *in, size_t in_len)
+static enum ssl_private_key_result_t decrypt(SSL *ssl, uint8_t *out, size_t *out_len,
+					     size_t max_out, const uint8_t *in, size_t in_len)
 {
 	(void)ssl;
 	(void)out;
@@ -79,3 +94,9 @@ enum ssl_private_key_result_t signing_decrypt(SSL *ssl, uint8_t *out, size_t *ou
 	(void)in_len;
 	return ssl_private_key_failure;
 }
+
+const SSL_PRIVATE_KEY_METHOD signing_method = {
+	.sign = sign,
+	.decrypt = decrypt,
+	.complete = complete,
+};

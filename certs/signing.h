@@ -31,14 +31,7 @@ void signing_init(struct signing *s, struct keys *keys, void (*ready)(void *owne
 /* signing_fini cancels what waits. */
 void signing_fini(struct signing *s);
 
-/* signing_ask and signing_complete are `sign` and `complete` of a SSL_PRIVATE_KEY_METHOD. `s` may
- * be NULL: it fails. */
-enum ssl_private_key_result_t signing_ask(struct signing *s, uint16_t algorithm,
-					  struct span message);
-enum ssl_private_key_result_t signing_complete(struct signing *s, uint8_t *out, size_t *out_len,
-					       size_t max_out);
-
-/* signing_decrypt is `decrypt` of one: it fails. Only key exchange without forward secrecy
- * decrypts, and only on a server, whose setup refuses such suites. */
-enum ssl_private_key_result_t signing_decrypt(SSL *ssl, uint8_t *out, size_t *out_len,
-					      size_t max_out, const uint8_t *in, size_t in_len);
+/* What an SSL signs by: the `signing` of what hangs on it (exdata.h). Without one it fails; and it
+ * never decrypts, which only key exchange without forward secrecy does, and only on a server, whose
+ * setup refuses such suites. */
+extern const SSL_PRIVATE_KEY_METHOD signing_method;

@@ -107,6 +107,21 @@ out:
 	return u;
 }
 
+struct balance *balance_urn_make(const struct balance_server *servers, size_t num, unsigned start)
+{
+	return (struct balance *)balance_urn_new(servers, num, start);
+}
+
+void balance_urn_drop(struct balance *b)
+{
+	free(b);
+}
+
+struct balance_urn *balance_urn_of(struct balance *b)
+{
+	return (struct balance_urn *)b;
+}
+
 static uint64_t weight_now(const struct balance_urn *u, const struct balance_view *view, uint32_t i,
 			   bool shares)
 {

@@ -42,6 +42,14 @@ struct balance_urn {
 struct balance_urn *balance_urn_new(const struct balance_server *servers, size_t num,
 				    unsigned start);
 
+/* balance_urn_make and balance_urn_drop are `make` and `drop` of a policy that keeps an urn and
+ * nothing else: its balance is one. */
+struct balance *balance_urn_make(const struct balance_server *servers, size_t num, unsigned start);
+void balance_urn_drop(struct balance *b);
+
+/* balance_urn_of returns the urn that such a balance is. */
+struct balance_urn *balance_urn_of(struct balance *b);
+
 /* balance_urn_draw returns a usable server, each as likely as its weight and its share say;
  * BALANCE_NONE where there is none. */
 size_t balance_urn_draw(struct balance_urn *u, const struct balance_view *view);

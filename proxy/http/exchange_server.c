@@ -1,10 +1,7 @@
 #include "conf/must.h"
 #include "proxy/http/exchange_private.h"
 
-enum {
-	AGAIN_MAX = 4,
-	STATUS_UNAVAILABLE = 503
-}; /* times that a server may refuse before we take it at its word */
+enum { AGAIN_MAX = 4 }; /* times that a server may refuse before we take it at its word */
 
 static void opened(struct upstream_wait *w, struct stream *s);
 static void failed(struct upstream_wait *w, enum cause why);
@@ -67,22 +64,15 @@ static void room_late(struct pending_wait *w)
 	struct exchange *x = (struct exchange *)((char *)w - offsetof(struct exchange, pending));
 
 	CHECK(x, EXCHANGE_MAGIC);
-	exchange_fail(x, 503, CAUSE_POOL_FULL,
-		      "no server had room within connections.pending_timeout");
+	exchange_fail(x, 503, CAUSE_POOL_FULL, PENDING_LATE);
 }
 
 /* Waits until a server has room, or waits on. False: too many do. */
 static bool wait_for_room(struct exchange *x)
 {
-	struct pending *all = x->at.traffic->pending;
-
-	if (x->pending.ready != NULL) {
-		pending_return(all, &x->pending);
-		return true;
-	}
 	x->pending.ready = room_ready;
 	x->pending.late = room_late;
-	return pending_join(all, x->pool_slot, pool_max_pending(x->pool),
+	return pending_join(x->at.traffic->pending, x->pool_slot, pool_max_pending(x->pool),
 			    pool_conf(x->pool)->pending_ns, &x->pending);
 }
 
@@ -93,9 +83,7 @@ static void no_server(struct exchange *x, enum pool_verdict verdict)
 	if (x->cause != CAUSE_NONE)
 		exchange_fail(x, exchange_status_of(x->cause), x->cause, "");
 	else if (verdict == POOL_FULL)
-		exchange_fail(x, 503, CAUSE_POOL_FULL,
-			      "every server of the pool has connections.max, and "
-			      "connections.max_pending wait");
+		exchange_fail(x, 503, CAUSE_POOL_FULL, PENDING_FULL);
 	else
 		exchange_fail(x, 503, CAUSE_NO_SERVER, "no server of the pool has an address");
 }
@@ -215,7 +203,7 @@ bool exchange_unavailable(struct exchange *x, bool whole)
 
 	if (!may_retry(x, CONF_RETRY_503, &tries))
 		return false;
-	x->server_status = STATUS_UNAVAILABLE;
+	x->server_status = 503;
 	if (whole)
 		stream_release(x->up);
 	else

@@ -13,16 +13,19 @@ enum { AT_A_TIME = 32 };
 #define LOOK_NS INT64_C(10000000)
 
 struct queue {
+	TAILQ_ENTRY(queue) entry; /* while somebody waits in it */
 	TAILQ_HEAD(, pending_wait) waiting;
 	unsigned num;
 };
+TAILQ_HEAD(queues, queue);
 
 struct pending {
 	struct loop *loop;
 	struct loop_task task;
 	struct timer timer;
-	unsigned num; /* in all queues */
-	struct queue queues[METRICS_POOLS];
+	struct queues busy; /* those in which somebody waits */
+	unsigned num_busy;
+	struct queue queues[METRICS_POOLS]; /* by slot */
 };
 
 /* ---- looking */
@@ -45,12 +48,15 @@ static void serve(struct queue *q)
 static void look(struct loop_task *t)
 {
 	struct pending *p = (struct pending *)((char *)t - offsetof(struct pending, task));
+	struct queue *q;
 
-	for (unsigned i = 0; p->num > 0 && i < METRICS_POOLS; i++) {
-		if (p->queues[i].num > 0)
-			serve(&p->queues[i]);
+	/* Each once: what was looked at goes behind the others. */
+	for (unsigned n = p->num_busy; n > 0 && (q = TAILQ_FIRST(&p->busy)) != NULL; n--) {
+		TAILQ_REMOVE(&p->busy, q, entry);
+		TAILQ_INSERT_TAIL(&p->busy, q, entry);
+		serve(q);
 	}
-	if (p->num > 0)
+	if (p->num_busy > 0)
 		loop_after(p->loop, &p->timer, LOOK_NS);
 }
 
@@ -61,7 +67,7 @@ static void time_to_look(struct timer *t)
 
 void pending_look(struct pending *p)
 {
-	if (p->num > 0)
+	if (p->num_busy > 0)
 		loop_queue(p->loop, &p->task, LOOP_TRAFFIC);
 }
 
@@ -76,51 +82,49 @@ static void late(struct timer *t)
 	w->late(w);
 }
 
-static void enter(struct pending *p, struct pending_wait *w)
-{
-	w->in = p;
-	p->queues[w->pool].num++;
-	if (p->num++ == 0)
-		loop_after(p->loop, &p->timer, LOOK_NS);
-}
-
 bool pending_join(struct pending *p, uint32_t pool, unsigned most, int64_t for_ns,
 		  struct pending_wait *w)
 {
 	struct queue *q = &p->queues[pool];
+	bool again = w->until_ns != 0;
 
-	MUST(w->in == NULL && pool < METRICS_POOLS);
-	if (q->num >= most)
+	MUST(w->in == NULL);
+	if (!again && q->num >= most)
 		return false;
+	if (again) {
+		TAILQ_INSERT_HEAD(&q->waiting, w, entry);
+	} else {
+		w->until_ns = p->loop->now_ns + for_ns;
+		TAILQ_INSERT_TAIL(&q->waiting, w, entry);
+	}
+	w->in = p;
 	w->pool = pool;
 	w->timer.fire = late;
-	w->until_ns = p->loop->now_ns + for_ns;
-	TAILQ_INSERT_TAIL(&q->waiting, w, entry);
 	wheel_set(&p->loop->wheel, &w->timer, w->until_ns);
-	enter(p, w);
+	if (q->num++ > 0)
+		return true;
+	TAILQ_INSERT_TAIL(&p->busy, q, entry);
+	if (p->num_busy++ == 0)
+		loop_after(p->loop, &p->timer, LOOK_NS);
 	return true;
-}
-
-void pending_return(struct pending *p, struct pending_wait *w)
-{
-	MUST(w->in == NULL);
-	TAILQ_INSERT_HEAD(&p->queues[w->pool].waiting, w, entry);
-	wheel_set(&p->loop->wheel, &w->timer, w->until_ns);
-	enter(p, w);
 }
 
 void pending_leave(struct pending_wait *w)
 {
 	struct pending *p = w->in;
+	struct queue *q;
 
 	if (p == NULL)
 		return;
-	TAILQ_REMOVE(&p->queues[w->pool].waiting, w, entry);
-	p->queues[w->pool].num--;
-	loop_cancel(p->loop, &w->timer);
-	if (--p->num == 0)
-		loop_cancel(p->loop, &p->timer);
+	q = &p->queues[w->pool];
 	w->in = NULL;
+	TAILQ_REMOVE(&q->waiting, w, entry);
+	loop_cancel(p->loop, &w->timer);
+	if (--q->num > 0)
+		return;
+	TAILQ_REMOVE(&p->busy, q, entry);
+	if (--p->num_busy == 0)
+		loop_cancel(p->loop, &p->timer);
 }
 
 /* ---- the whole */
@@ -134,6 +138,7 @@ struct pending *pending_new(struct loop *loop)
 	p->loop = loop;
 	p->task.run = look;
 	p->timer.fire = time_to_look;
+	TAILQ_INIT(&p->busy);
 	for (unsigned i = 0; i < METRICS_POOLS; i++)
 		TAILQ_INIT(&p->queues[i].waiting);
 	return p;
@@ -143,7 +148,7 @@ void pending_free(struct pending *p)
 {
 	if (p == NULL)
 		return;
-	MUST(p->num == 0);
+	MUST(p->num_busy == 0);
 	loop_unqueue(p->loop, &p->task);
 	loop_cancel(p->loop, &p->timer);
 	free(p);

@@ -17,9 +17,9 @@ struct pending_wait {
 	TAILQ_ENTRY(pending_wait) entry;
 	struct pending *in; /* NULL: does not wait */
 	struct timer timer;
-	int64_t until_ns;
+	int64_t until_ns; /* 0: it has not waited yet */
 	uint32_t pool;
-	/* From the loop, after it waits no more: try again, and pending_return if that fails as
+	/* From the loop, after it waits no more: try again, and pending_join if that fails as
 	 * before. */
 	void (*ready)(struct pending_wait *w);
 	void (*late)(struct pending_wait *w); /* its time is over */
@@ -31,13 +31,16 @@ struct pending *pending_new(struct loop *loop);
 /* pending_free drops them; nobody waits any more. NULL is fine. */
 void pending_free(struct pending *p);
 
+/* What the log says of who is not let wait, and of whose time is over. */
+#define PENDING_FULL \
+	"every server of the pool has connections.max, and connections.max_pending wait"
+#define PENDING_LATE "no server had room within connections.pending_timeout"
+
 /* pending_join lets `w`, with `ready` and `late` set, wait for the pool with slot `pool`, behind
- * the others, for `for_ns`. False: `most` wait there already. */
+ * the others, for `for_ns`. Who has waited before waits on, before all others, for what is left of
+ * its time. False: `most` wait there already. */
 bool pending_join(struct pending *p, uint32_t pool, unsigned most, int64_t for_ns,
 		  struct pending_wait *w);
-
-/* pending_return lets `w` wait on, before all others, for what is left of its time. */
-void pending_return(struct pending *p, struct pending_wait *w);
 
 /* pending_leave lets `w` wait no longer; one that does not is fine. */
 void pending_leave(struct pending_wait *w);

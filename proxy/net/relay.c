@@ -162,21 +162,15 @@ static void room_late(struct pending_wait *w)
 	struct relay *r = (struct relay *)((char *)w - offsetof(struct relay, pending));
 
 	CHECK(r, RELAY_MAGIC);
-	fail(r, CAUSE_POOL_FULL, "no server had room within connections.pending_timeout");
+	fail(r, CAUSE_POOL_FULL, PENDING_LATE);
 }
 
 /* Waits until a server has room, or waits on. False: too many do. */
 static bool wait_for_room(struct relay *r)
 {
-	struct pending *all = r->traffic->pending;
-
-	if (r->pending.ready != NULL) {
-		pending_return(all, &r->pending);
-		return true;
-	}
 	r->pending.ready = room_ready;
 	r->pending.late = room_late;
-	return pending_join(all, r->pool, pool_max_pending(r->choosing),
+	return pending_join(r->traffic->pending, r->pool, pool_max_pending(r->choosing),
 			    pool_conf(r->choosing)->pending_ns, &r->pending);
 }
 
@@ -204,9 +198,7 @@ static void connect_next(struct relay *r)
 	if (verdict == POOL_FULL && wait_for_room(r))
 		return;
 	if (verdict == POOL_FULL)
-		fail(r, CAUSE_POOL_FULL,
-		     "every server of the pool has connections.max, and connections.max_pending "
-		     "wait");
+		fail(r, CAUSE_POOL_FULL, PENDING_FULL);
 	else if (r->cause != CAUSE_NONE)
 		fail(r, r->cause, "");
 	else

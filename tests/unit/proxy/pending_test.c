@@ -49,7 +49,7 @@ static void ready(struct pending_wait *wait)
 	if (w->misses == 0)
 		return;
 	w->misses--;
-	pending_return(pending, wait);
+	cr_assert(pending_join(pending, wait->pool, 0, 0, wait), "who has waited is let wait on");
 }
 
 static void late(struct pending_wait *wait)

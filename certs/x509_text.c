@@ -76,15 +76,9 @@ static bool name_text(const GENERAL_NAME *name, char *out, size_t len)
 	const uint8_t *data;
 	size_t n;
 
-	if (name->type == GEN_DNS) {
-		n = (size_t)ASN1_STRING_length(name->d.dNSName);
-		data = ASN1_STRING_get0_data(name->d.dNSName);
-		(void)snprintf(out, len, "%.*s", (int)(n > len ? len : n), (const char *)data);
-		return true;
-	}
-	if (name->type == GEN_URI) {
-		n = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier);
-		data = ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
+	if (name->type == GEN_DNS || name->type == GEN_URI) {
+		n = (size_t)ASN1_STRING_length(name->d.ia5);
+		data = ASN1_STRING_get0_data(name->d.ia5);
 		(void)snprintf(out, len, "%.*s", (int)(n > len ? len : n), (const char *)data);
 		return true;
 	}

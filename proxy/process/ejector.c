@@ -3,8 +3,8 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "proxy/net/loop.h"
 #include "proxy/observe/cause.h"
 #include "proxy/pool/eject.h"
 
@@ -32,14 +32,6 @@ struct ejector {
 	uint32_t num_servers;
 	struct eject_server states[METRICS_SERVERS]; /* by slot */
 };
-
-static int64_t clock_ns(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* ---- what is found */
 
@@ -102,7 +94,7 @@ static void take_back(struct ejector *e, const struct watched *w)
 static void look(evutil_socket_t fd, short what, void *arg)
 {
 	struct ejector *e = arg;
-	int64_t now = clock_ns();
+	int64_t now = loop_clock_ns();
 
 	(void)fd;
 	(void)what;

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "certs/compat.h"
 #include "conf/must.h"
 #include "conf/problems.h"
+#include "proxy/net/loop.h"
 #include "proxy/observe/admin.h"
 #include "proxy/observe/exposition.h"
 #include "proxy/observe/logwriter.h"
@@ -56,14 +56,6 @@ struct steward {
 	int64_t flush_ns; /* how long writing what is left may take */
 	bool finished;	  /* in good order */
 };
-
-static int64_t clock_ns(void)
-{
-	struct timespec ts = { 0 };
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 static void drop_fds(const int *fds, size_t num_fds)
 {
@@ -295,7 +287,7 @@ static void orphan_look(evutil_socket_t unused, short what, void *arg)
 	CHECK(s, STEWARD_MAGIC);
 	connections = metrics_sum(s->workers, s->from.num_workers,
 				  offsetof(struct metrics_worker, connections));
-	if (connections != 0 && clock_ns() < s->orphan_end_ns &&
+	if (connections != 0 && loop_clock_ns() < s->orphan_end_ns &&
 	    evtimer_add(s->orphan, &again) == 0)
 		return;
 	s->finished = true;
@@ -310,7 +302,7 @@ static void orphaned(struct steward *s)
 	/* The address is for whoever comes after. */
 	admin_free(s->admin);
 	s->admin = NULL;
-	s->orphan_end_ns = clock_ns() + ORPHAN_NS;
+	s->orphan_end_ns = loop_clock_ns() + ORPHAN_NS;
 	if (s->board == NULL || evtimer_add(s->orphan, &soon) != 0)
 		stop(s);
 }

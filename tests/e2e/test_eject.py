@@ -76,7 +76,7 @@ def test_it_gets_nothing_and_comes_back(three):
 def test_it_is_out_for_longer_each_time(three):
     make, servers = three
     made = make()
-    for seconds in ("1.0", "2.0"):
+    for seconds in ("1.0", "2.0", "4.0"):
         until_out(made, servers[0], seconds)
 
 

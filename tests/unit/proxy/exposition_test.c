@@ -489,6 +489,12 @@ Test(exposition, ready_once_a_worker_serves)
 	cr_assert_not(exposition_ready(&from));
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+#define BOUND_NS INT64_C(500000000)
+#else
+#define BOUND_NS INT64_C(200000000)
+#endif
+
 Test(exposition, renders_256_listeners_of_4_workers_at_once)
 {
 	struct names *many = names_new(NULL);
@@ -518,7 +524,7 @@ Test(exposition, renders_256_listeners_of_4_workers_at_once)
 	}
 	render(EXPOSITION_PROMETHEUS);
 	(void)read_page(EXPOSITION_PROMETHEUS);
-	/* 20 ms are the promise; sanitizers and busy machines get more. */
-	cr_assert_lt(best, INT64_C(500000000), "%" PRId64 " ns", best);
+	/* 20 ms are the promise; busy machines get more, and sanitizers as much again and more. */
+	cr_assert_lt(best, BOUND_NS, "%" PRId64 " ns", best);
 	names_unref(many);
 }

@@ -187,6 +187,7 @@ static bool informational(struct http1_client *h, struct head *head, size_t len)
 		bad_response(h, "too many interim responses");
 		return false;
 	}
+	head->length = HEAD_UNKNOWN; /* RFC 9110 8.6: it may not say one */
 	h->stream.events->informational(h->stream.owner, head);
 	return true;
 }

@@ -185,6 +185,8 @@ static const struct answer answers[] = {
 	{ "GET", "HTTP/1.1 103 E\r\nL: 1\r\n\r\nHTTP/1.1 100 C\r\n\r\n" OK,
 	  "informational 103\n  L=1\ninformational 100\nhead 200 OK length=2\ndata ok\nend\nidle\n",
 	  false },
+	{ "GET", "HTTP/1.1 104 U\r\nContent-Length: 0\r\n\r\n" OK,
+	  "informational 104\nhead 200 OK length=2\ndata ok\nend\nidle\n", false },
 	{ "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
 	  "head 200 OK length=5 end\nidle\n", false },
 	{ "HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",

@@ -94,6 +94,9 @@ void exchange_try(struct exchange *x)
 	enum pool_verdict verdict;
 	struct pool_choice to;
 
+	if (x->pending.until_ns == 0 && pending_has(x->at.traffic->pending, x->pool_slot) &&
+	    wait_for_room(x))
+		return;
 	for (;;) {
 		struct stream *s = NULL;
 

@@ -12,6 +12,11 @@ enum {
 	MAX_HEADERS = 256,
 };
 
+/* Of a server that takes only so many connections: how long one is this worker's before it may go
+ * to others who wait, and how often an idle one looks whether they do. */
+#define TURN_NS INT64_C(100000000)
+#define GIVE_WAY_NS INT64_C(20000000)
+
 /* ---- the set */
 
 struct upstreams *upstreams_new(struct traffic *t)
@@ -69,9 +74,30 @@ void upstream_orphan(struct loop_orphan *o)
 	upstream_drop((struct upstream *)((char *)o - offsetof(struct upstream, orphan)));
 }
 
+static bool gives_way(const struct upstream *c)
+{
+	const struct traffic *t = c->all->traffic;
+
+	return c->is_limited && t->loop->now_ns - c->began_ns > TURN_NS &&
+	       pending_elsewhere(t->pending, c->pool);
+}
+
+static void set_timer(struct upstream *c)
+{
+	struct loop *loop = c->all->traffic->loop;
+	int64_t left_ns = c->idle_until_ns - loop->now_ns;
+
+	loop_after(loop, &c->timer, c->is_limited && left_ns > GIVE_WAY_NS ? GIVE_WAY_NS : left_ns);
+}
+
 void upstream_timer(struct timer *t)
 {
-	upstream_drop((struct upstream *)((char *)t - offsetof(struct upstream, timer)));
+	struct upstream *c = (struct upstream *)((char *)t - offsetof(struct upstream, timer));
+
+	if (c->all->traffic->loop->now_ns >= c->idle_until_ns || gives_way(c))
+		upstream_drop(c);
+	else
+		set_timer(c);
 }
 
 bool upstream_same_address(const struct upstream *c, const struct plan_address *a)
@@ -178,7 +204,7 @@ void upstream_codec_idle(void *owner)
 	count_sent(c);
 	if (client_codec_num_streams(c->codec) > 0 || c->is_idle)
 		return;
-	if (c->all->num_idle[c->pool] >= c->max_idle || !is_wanted(c)) {
+	if (c->all->num_idle[c->pool] >= c->max_idle || !is_wanted(c) || gives_way(c)) {
 		upstream_drop(c);
 		return;
 	}
@@ -187,7 +213,8 @@ void upstream_codec_idle(void *owner)
 	LIST_INSERT_HEAD(&c->all->servers[c->server], c, entry);
 	c->all->num_idle[c->pool]++;
 	metrics_add(&t->page->metrics.idle_connections, 1);
-	loop_after(t->loop, &c->timer, c->idle_ns);
+	c->idle_until_ns = t->loop->now_ns + c->idle_ns;
+	set_timer(c);
 	loop_orphan(t->loop, &c->orphan);
 	pending_look(t->pending);
 }
@@ -218,6 +245,7 @@ void upstream_use(struct upstream *c, const struct pool *pool)
 	c->generation = pool_snapshot(pool)->plan->generation;
 	c->pool = pool_plan(pool)->slot;
 	c->max_idle = conf->idle_connections;
+	c->is_limited = conf->max_connections > 0;
 	c->idle_ns = conf->idle_connection_ns;
 	set_limits(&c->limits, conf);
 }

@@ -12,7 +12,8 @@ struct upstream {
 	unsigned magic;
 	bool is_idle;
 	bool is_tls;
-	bool over; /* it failed: those who wait are being told */
+	bool is_limited; /* its server takes only so many */
+	bool over;	 /* it failed: those who wait are being told */
 	struct upstreams *all;
 	struct link *link; /* the codec's, once there is one */
 	struct client_codec *codec;
@@ -21,6 +22,7 @@ struct upstream {
 	uint32_t generation;	     /* of the snapshot that it was last used for */
 	uint32_t max_idle;	     /* of its pool then */
 	int64_t idle_ns;
+	int64_t idle_until_ns; /* while it is idle */
 	socklen_t address_len;
 	struct sockaddr_storage address;
 	int64_t began_ns, connect_ns;

@@ -84,5 +84,5 @@ enum cause dial_failed(struct traffic *t, const char *pool, const struct plan_se
 void dial_left(struct traffic *t, uint32_t server_slot)
 {
 	metrics_sub(&cells_of(t, server_slot)->active, 1);
-	pending_look(t->pending);
+	pending_freed(t->pending);
 }

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 
 #include "conf/must.h"
-#include "proxy/net/loop.h"
-#include "proxy/observe/metrics.h"
+#include "proxy/net/traffic.h"
 
 enum { AT_A_TIME = 32 };
 
@@ -20,9 +19,10 @@ struct queue {
 TAILQ_HEAD(queues, queue);
 
 struct pending {
-	struct loop *loop;
+	struct traffic *traffic;
 	struct loop_task task;
 	struct timer timer;
+	bool all;	    /* the next look is also for what others may wait for, too */
 	struct queues busy; /* those in which somebody waits */
 	unsigned num_busy;
 	struct queue queues[METRICS_POOLS]; /* by slot */
@@ -45,6 +45,29 @@ static void serve(struct queue *q)
 	}
 }
 
+static uint32_t slot_of(const struct pending *p, const struct queue *q)
+{
+	return (uint32_t)(q - p->queues);
+}
+
+bool pending_has(const struct pending *p, uint32_t pool)
+{
+	return p->queues[pool].num > 0;
+}
+
+bool pending_elsewhere(const struct pending *p, uint32_t pool)
+{
+	const struct board *board = p->traffic->limits.board;
+
+	for (unsigned i = 0; i < board_workers(board); i++) {
+		const struct board_worker *w = board_worker(board, i);
+
+		if (w != p->traffic->page && metrics_read(&w->metrics.pools_pending[pool]) > 0)
+			return true;
+	}
+	return false;
+}
+
 static void look(struct loop_task *t)
 {
 	struct pending *p = (struct pending *)((char *)t - offsetof(struct pending, task));
@@ -54,10 +77,12 @@ static void look(struct loop_task *t)
 	for (unsigned n = p->num_busy; n > 0 && (q = TAILQ_FIRST(&p->busy)) != NULL; n--) {
 		TAILQ_REMOVE(&p->busy, q, entry);
 		TAILQ_INSERT_TAIL(&p->busy, q, entry);
-		serve(q);
+		if (p->all || !pending_elsewhere(p, slot_of(p, q)))
+			serve(q);
 	}
+	p->all = false;
 	if (p->num_busy > 0)
-		loop_after(p->loop, &p->timer, LOOK_NS);
+		loop_after(p->traffic->loop, &p->timer, LOOK_NS);
 }
 
 static void time_to_look(struct timer *t)
@@ -67,8 +92,14 @@ static void time_to_look(struct timer *t)
 
 void pending_look(struct pending *p)
 {
+	p->all = true;
+	pending_freed(p);
+}
+
+void pending_freed(struct pending *p)
+{
 	if (p->num_busy > 0)
-		loop_queue(p->loop, &p->task, LOOP_TRAFFIC);
+		loop_queue(p->traffic->loop, &p->task, LOOP_TRAFFIC);
 }
 
 /* ---- waiting */
@@ -94,18 +125,19 @@ bool pending_join(struct pending *p, uint32_t pool, unsigned most, int64_t for_n
 	if (again) {
 		TAILQ_INSERT_HEAD(&q->waiting, w, entry);
 	} else {
-		w->until_ns = p->loop->now_ns + for_ns;
+		w->until_ns = p->traffic->loop->now_ns + for_ns;
 		TAILQ_INSERT_TAIL(&q->waiting, w, entry);
 	}
 	w->in = p;
 	w->pool = pool;
 	w->timer.fire = late;
-	wheel_set(&p->loop->wheel, &w->timer, w->until_ns);
+	wheel_set(&p->traffic->loop->wheel, &w->timer, w->until_ns);
+	metrics_add(&p->traffic->page->metrics.pools_pending[pool], 1);
 	if (q->num++ > 0)
 		return true;
 	TAILQ_INSERT_TAIL(&p->busy, q, entry);
 	if (p->num_busy++ == 0)
-		loop_after(p->loop, &p->timer, LOOK_NS);
+		loop_after(p->traffic->loop, &p->timer, LOOK_NS);
 	return true;
 }
 
@@ -118,24 +150,25 @@ void pending_leave(struct pending_wait *w)
 		return;
 	q = &p->queues[w->pool];
 	w->in = NULL;
+	metrics_sub(&p->traffic->page->metrics.pools_pending[w->pool], 1);
 	TAILQ_REMOVE(&q->waiting, w, entry);
-	loop_cancel(p->loop, &w->timer);
+	loop_cancel(p->traffic->loop, &w->timer);
 	if (--q->num > 0)
 		return;
 	TAILQ_REMOVE(&p->busy, q, entry);
 	if (--p->num_busy == 0)
-		loop_cancel(p->loop, &p->timer);
+		loop_cancel(p->traffic->loop, &p->timer);
 }
 
 /* ---- the whole */
 
-struct pending *pending_new(struct loop *loop)
+struct pending *pending_new(struct traffic *t)
 {
 	struct pending *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
 		return NULL;
-	p->loop = loop;
+	p->traffic = t;
 	p->task.run = look;
 	p->timer.fire = time_to_look;
 	TAILQ_INIT(&p->busy);
@@ -149,7 +182,7 @@ void pending_free(struct pending *p)
 	if (p == NULL)
 		return;
 	MUST(p->num_busy == 0);
-	loop_unqueue(p->loop, &p->task);
-	loop_cancel(p->loop, &p->timer);
+	loop_unqueue(p->traffic->loop, &p->task);
+	loop_cancel(p->traffic->loop, &p->timer);
 	free(p);
 }

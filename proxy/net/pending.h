@@ -1,6 +1,7 @@
 /* pending: who waits until a server of a pool may have another connection: for each pool in the
  * order in which they came, so many at most, and each for so long. One per worker, across reloads;
- * other workers have queues of their own, so what they let go of is looked for now and then. */
+ * other workers have queues of their own, so what they let go of is looked for now and then, and
+ * who lets go of something leaves them a chance. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,8 +10,8 @@
 
 #include "proxy/net/wheel.h"
 
-struct loop;
 struct pending;
+struct traffic;
 
 /* Who waits; lives in the waiter's object, zero at first. */
 struct pending_wait {
@@ -25,8 +26,10 @@ struct pending_wait {
 	void (*late)(struct pending_wait *w); /* its time is over */
 };
 
-/* pending_new makes empty queues. NULL: out of memory. */
-struct pending *pending_new(struct loop *loop);
+/* pending_new makes empty queues. `t`, which has its loop already, outlives it. NULL: out of
+ * memory.
+ */
+struct pending *pending_new(struct traffic *t);
 
 /* pending_free drops them; nobody waits any more. NULL is fine. */
 void pending_free(struct pending *p);
@@ -45,6 +48,16 @@ bool pending_join(struct pending *p, uint32_t pool, unsigned most, int64_t for_n
 /* pending_leave lets `w` wait no longer; one that does not is fine. */
 void pending_leave(struct pending_wait *w);
 
-/* pending_look lets who waits try again before the turn of the loop is over: a connection is free
- * or gone. */
+/* pending_has tells whether somebody waits here for the pool: then who comes new waits behind. */
+bool pending_has(const struct pending *p, uint32_t pool);
+
+/* pending_elsewhere tells whether somebody waits for the pool in another worker. */
+bool pending_elsewhere(const struct pending *p, uint32_t pool);
+
+/* pending_look lets who waits try again before the turn of the loop is over: a connection of this
+ * worker has nothing to do. */
 void pending_look(struct pending *p);
+
+/* pending_freed does so where a connection is gone, unless others wait elsewhere: then all of them
+ * try again soon, and nobody first. */
+void pending_freed(struct pending *p);

@@ -181,6 +181,8 @@ static void connect_next(struct relay *r)
 	struct pool_choice to;
 	enum pool_verdict verdict;
 
+	if (r->pending.until_ns == 0 && pending_has(t->pending, r->pool) && wait_for_room(r))
+		return;
 	while ((verdict = pool_next(r->choosing, &r->tries, &to)) == POOL_FOUND) {
 		if (to.full)
 			continue;

@@ -43,8 +43,10 @@ void metrics_clear_gauges(struct metrics_worker *w)
 	clear(&w->accept_paused);
 	clear(&w->generation);
 	clear(&w->idle_connections);
-	for (size_t i = 0; i < METRICS_POOLS; i++)
+	for (size_t i = 0; i < METRICS_POOLS; i++) {
 		clear(&w->pools_active[i]);
+		clear(&w->pools_pending[i]);
+	}
 	for (size_t i = 0; i < METRICS_LISTENERS; i++) {
 		clear(&w->listeners[i].active);
 		clear(&w->listeners[i].requests_active);

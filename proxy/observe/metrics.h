@@ -66,7 +66,8 @@ struct metrics_worker {
 	uint64_t log_dropped;	   /* records that found the ring full */
 	uint64_t generation;	   /* gauge: of the snapshot in use */
 	uint64_t idle_connections; /* gauge: to servers, kept for the next request */
-	uint64_t pools_active[METRICS_POOLS]; /* gauge: connections that chose the pool */
+	uint64_t pools_active[METRICS_POOLS];  /* gauge: connections that chose the pool */
+	uint64_t pools_pending[METRICS_POOLS]; /* gauge: those that wait for a server of it */
 	struct metrics_listener listeners[METRICS_LISTENERS];
 	struct metrics_server servers[METRICS_SERVERS];
 };

@@ -399,7 +399,7 @@ static bool begin(struct worker *w)
 	t->random[0] |= 1;
 	if ((t->loop = loop_new()) == NULL || (w->keys = keys_new()) == NULL ||
 	    (w->tickets = tickets_new()) == NULL || (t->upstreams = upstreams_new(t)) == NULL ||
-	    (t->pending = pending_new(t->loop)) == NULL)
+	    (t->pending = pending_new(t)) == NULL)
 		return false;
 	t->loop->between = sign;
 	t->loop->between_waiting = sign_waiting;

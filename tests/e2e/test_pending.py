@@ -1,9 +1,10 @@
 """Where every server has the connections that it may, requests and connections wait for one."""
 
-import collections
 import select
 import threading
 import time
+
+import pytest
 
 from support.rawhttp import Client, get
 from support.tlsclient import tcp
@@ -77,18 +78,33 @@ def test_one_waits_only_so_long(sallyport, backend):
 
 
 def test_so_many_wait_and_no_more(sallyport, backend):
-    handler, _ = held(0.3)
+    go = threading.Event()
+
+    def handler(connection):
+        go.wait(PATIENCE)
+        connection.sendall(b"ok")
+
     made = sallyport([backend(handler).address], workers=1,
-                     pool={"connections": {"max": 1, "max_pending": 3}})
-    clients = [tcp(made.port) for _ in range(8)]
-    got = collections.Counter()
+                     pool={"connections": {"max": 1, "max_pending": 3, "pending_timeout": "60s"}})
+    clients = [tcp(made.port) for _ in range(4)]
+    made.wait_metric(4, "connections_active")
+    for _ in range(4):
+        with pytest.raises(ConnectionResetError), tcp(made.port) as client:
+            assert client.recv(10) == b"never"
+    go.set()
+    assert answers(clients) == [b"ok"] * 4
+
+
+def test_kept_connections_give_way(sallyport, web):
+    """One worker has the only connection, and keeps it though it has nothing to do."""
+    made = sallyport([web().address], workers=2, listener={"mode": "http"},
+                     pool={"connections": {"max": 1}})
+    clients = [Client(made.port) for _ in range(12)]
+    for _ in range(2):
+        for client in clients:
+            assert client.ask(get("/hello")).status == 200
     for client in clients:
-        try:
-            got[client.recv(10)] += 1
-        except ConnectionResetError:
-            got["reset"] += 1
-        client.close()
-    assert got == {b"ok": 4, "reset": 4}
+        client.socket.close()
 
 
 def test_those_of_another_worker_are_found(sallyport, backend):

@@ -70,6 +70,8 @@ const char *scene_gauge(const struct http_scene *s)
 	for (unsigned i = 0; i < SLOTS; i++) {
 		if (m->pools_active[i] != 0)
 			return "pools_active";
+		if (m->pools_pending[i] != 0)
+			return "pools_pending";
 		if (m->listeners[i].active != 0)
 			return "listeners.active";
 		if (m->listeners[i].requests_active != 0)

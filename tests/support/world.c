@@ -46,8 +46,8 @@ void world_init(struct world *w, struct loop *loop)
 	TAILQ_INIT(&t->clients);
 	TAILQ_INIT(&t->listeners);
 	MUST((t->upstreams = upstreams_new(t)) != NULL);
-	MUST((t->pending = pending_new(loop)) != NULL);
 	t->loop = loop;
+	MUST((t->pending = pending_new(t)) != NULL);
 	t->random[0] = 1;
 	t->page = board_worker(w->board, 0);
 	t->limits = (struct limits){ .board = w->board, .max_fds = 10000 };

@@ -53,7 +53,7 @@ Test(metrics, clearing_gauges_leaves_counters)
 
 	cr_assert_not_null(w);
 	w->connections = w->accept_paused = w->generation = w->idle_connections = 7;
-	w->pools_active[METRICS_POOLS - 1] = 2;
+	w->pools_active[METRICS_POOLS - 1] = w->pools_pending[METRICS_POOLS - 1] = 2;
 	w->listeners[0].requests_active = w->servers[0].requests_active = 9;
 	w->listeners[0].requests[2] = w->servers[0].requests[5] = 10;
 	w->listeners[METRICS_LISTENERS - 1].active = 3;
@@ -64,6 +64,7 @@ Test(metrics, clearing_gauges_leaves_counters)
 	metrics_clear_gauges(w);
 	cr_assert_eq(w->connections + w->accept_paused + w->generation + w->idle_connections, 0);
 	cr_assert_eq(w->pools_active[METRICS_POOLS - 1], 0);
+	cr_assert_eq(w->pools_pending[METRICS_POOLS - 1], 0);
 	cr_assert_eq(w->listeners[0].requests_active, 0);
 	cr_assert_eq(w->servers[0].requests_active, 0);
 	cr_assert_eq(w->listeners[0].requests[2], 10);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proxy/net/loop.h"
+#include "proxy/net/traffic.h"
 
 struct waiter {
 	struct pending_wait wait;
@@ -13,6 +13,8 @@ struct waiter {
 	unsigned misses; /* times that it finds nothing */
 };
 
+static struct traffic traffic;
+static struct board *board;
 static struct loop *loop;
 static struct pending *pending;
 static char story[256];
@@ -20,13 +22,18 @@ static char story[256];
 static void setup(void)
 {
 	loop = loop_new();
-	cr_assert_not_null(pending = pending_new(loop));
+	board = board_new(2);
+	traffic = (struct traffic){ .loop = loop,
+				    .page = board_worker(board, 0),
+				    .limits = { .board = board } };
+	cr_assert_not_null(pending = pending_new(&traffic));
 	story[0] = '\0';
 }
 
 static void teardown(void)
 {
 	pending_free(pending);
+	board_free(board);
 	loop_free(loop);
 }
 
@@ -132,4 +139,21 @@ Test(pending, who_leaves_is_not_told)
 	pending_look(pending);
 	run_for(80);
 	cr_assert_str_eq(story, "");
+}
+
+Test(pending, what_is_gone_is_left_to_all_who_wait)
+{
+	uint64_t *elsewhere = &board_worker(board, 1)->metrics.pools_pending[0];
+	struct waiter a = waiter('a'), b = waiter('b');
+
+	cr_assert(join(&a, 0, 5000));
+	cr_assert(join(&b, 7, 5000));
+	cr_assert_eq(board_worker(board, 0)->metrics.pools_pending[0], 1u);
+	*elsewhere = 1;
+	cr_assert(pending_elsewhere(pending, 0) && !pending_elsewhere(pending, 7));
+	pending_freed(pending);
+	run_for(80);
+	cr_assert_str_eq(story, "ba", "soon, but not at once");
+	cr_assert_eq(board_worker(board, 0)->metrics.pools_pending[0], 0u);
+	cr_assert_not(pending_has(pending, 0));
 }

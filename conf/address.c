@@ -132,6 +132,17 @@ static bool address_split(struct span text, struct span *host, struct span *port
 	return true;
 }
 
+/* The name of a service (RFC 2782), whose records say the port. */
+static bool address_service(struct span text, struct address *a, char *why, size_t why_len)
+{
+	if (memchr(text.p, '.', text.n) == NULL || !address_host(text, a->host))
+		return address_fail(why, why_len, text,
+				    "the name of a service is like \"_http._tcp.example.com\"");
+	a->has_host = true;
+	(void)snprintf(a->text, sizeof(a->text), "%s", a->host);
+	return true;
+}
+
 static bool address_tcp(struct span text, bool host_required, struct address *a, char *why,
 			size_t why_len)
 {
@@ -171,6 +182,8 @@ bool address_read(struct span text, bool host_required, struct address *out, cha
 		return address_fail(why, why_len, text, "it is empty");
 	if (text.n >= 5 && memcmp(text.p, "unix:", 5) == 0)
 		ok = address_unix(text, &a, why, why_len);
+	else if (host_required && text.p[0] == '_' && memchr(text.p, ':', text.n) == NULL)
+		ok = address_service(text, &a, why, why_len);
 	else
 		ok = address_tcp(text, host_required, &a, why, why_len);
 	if (ok)

@@ -25,8 +25,9 @@ struct address {
 	char text[ADDRESS_MAX_TEXT + 1];
 };
 
-/* address_read takes `text` apart. `host_required`: ":443" is not enough. False, leaving `*out`
- * alone, with a sentence in `why` (`why_len` bytes) where it is no address. */
+/* address_read takes `text` apart. `host_required`: ":443" is not enough, and the name of a service
+ * such as "_http._tcp.example.com" (RFC 2782) is fine, with port 0. False, leaving `*out` alone,
+ * with a sentence in `why` (`why_len` bytes) where it is no address. */
 bool address_read(struct span text, bool host_required, struct address *out, char *why,
 		  size_t why_len);
 

@@ -20,6 +20,7 @@ enum {
 	CONF_MAX_ROUTES = 20000,    /* of one listener */
 	CONF_MAX_ROUTE_WORDS = 256, /* hosts, methods, headers, networks of one route, each */
 	CONF_MAX_WORKERS = 256,
+	CONF_MAX_NAME_SERVERS = 8,
 	CONF_MAX_VHOST = 256,	  /* bytes of a route's host */
 	CONF_MAX_NAME = 128,	  /* bytes of the name of a listener, pool or server */
 	CONF_MAX_TEXT = 16 << 20, /* bytes of a configuration, as given and as canonical text */
@@ -28,7 +29,7 @@ enum {
 /* Where to listen or to connect. `text` is its canonical spelling and its identity. */
 struct conf_address {
 	bool is_unix;
-	uint16_t port;	  /* TCP: 1 to 65535 */
+	uint16_t port;	  /* TCP: 1 to 65535; 0: `host` is a service, whose records say it */
 	const char *host; /* TCP: name or address without brackets; NULL: any, both families */
 	const char *path; /* unix: absolute path, shorter than sun_path */
 	const char *text; /* "host:port", "[::1]:443", ":443", "unix:/run/app.sock" */
@@ -247,10 +248,18 @@ enum conf_hash {
 	CONF_HASH_PATH,
 };
 
+/* How the names of a pool's servers become addresses. */
+enum conf_discovery {
+	CONF_DISCOVERY_DNS,  /* all of a host, asked for again when their time is over */
+	CONF_DISCOVERY_SRV,  /* those of a service (RFC 2782), likewise */
+	CONF_DISCOVERY_ONCE, /* with each load */
+};
+
 struct conf_pool {
 	const char *name;
 	const struct conf_server *servers;
 	size_t num_servers;
+	enum conf_discovery discovery;
 	enum conf_balance balance;
 	enum conf_hash hash;
 	const char *hash_name; /* of the header or cookie; else NULL */
@@ -298,6 +307,11 @@ struct conf {
 		uint64_t connections;		  /* 0: from the descriptor limit */
 		uint64_t connections_per_address; /* 0: no limit */
 	} limits;
+	struct {
+		const struct conf_address *servers; /* IP addresses; none: as the system says */
+		size_t num_servers;
+		int64_t min_ttl_ns, max_ttl_ns;
+	} resolver;
 	struct conf_log log;
 	struct {
 		bool on;

@@ -112,6 +112,36 @@ static const struct object admin_object = {
 	KEYS(admin_keys),
 };
 
+static const struct key resolver_keys[] = {
+	{ .name = "servers",
+	  .type = KEY_CONNECT,
+	  .shape = KEY_LIST,
+	  .max_num = CONF_MAX_NAME_SERVERS,
+	  .at = FIELD(conf, resolver.servers),
+	  .num = FIELD(conf, resolver.num_servers),
+	  .fallback_doc = "those of `/etc/resolv.conf`",
+	  .help = "Name servers to ask, by IP address and port" },
+	{ .name = "min_ttl",
+	  .type = KEY_DURATION,
+	  .fallback = "\"1s\"",
+	  .min = VALUE_SECOND,
+	  .max = VALUE_HOUR,
+	  .at = FIELD(conf, resolver.min_ttl_ns),
+	  .help = "An answer is used for so long, even where its time to live is shorter" },
+	{ .name = "max_ttl",
+	  .type = KEY_DURATION,
+	  .fallback = "\"5m\"",
+	  .min = VALUE_SECOND,
+	  .max = VALUE_DAY,
+	  .at = FIELD(conf, resolver.max_ttl_ns),
+	  .help = "A name is asked for again after so long, even where its time to live is longer" },
+};
+static const struct object resolver_object = {
+	.name = "resolver",
+	.help = "How the names of servers become addresses",
+	KEYS(resolver_keys),
+};
+
 static const struct key root_keys[] = {
 	{ .name = "listeners",
 	  .type = KEY_OBJECT,
@@ -184,6 +214,10 @@ static const struct key root_keys[] = {
 	  .type = KEY_OBJECT,
 	  .object = &limits_object,
 	  .help = "Bounds on what clients may use" },
+	{ .name = "resolver",
+	  .type = KEY_OBJECT,
+	  .object = &resolver_object,
+	  .help = "How the names of servers become addresses" },
 	{ .name = "log",
 	  .type = KEY_OBJECT,
 	  .object = &log_object,
@@ -234,7 +268,7 @@ static const struct {
 	[KEY_LISTEN] = { "an address such as \":443\" or \"unix:/run/app.sock\"",
 			 "(" HOST_PATTERN "?" PORT_PATTERN "|unix:[^@].*)", true },
 	[KEY_CONNECT] = { "an address such as \"10.0.0.1:8080\" or \"unix:/run/app.sock\"",
-			  "(" HOST_PATTERN PORT_PATTERN "|unix:[^@].*)", true },
+			  "(" HOST_PATTERN PORT_PATTERN "|unix:[^@].*|_[A-Za-z0-9._-]+)", true },
 	[KEY_POOL] = { "the name of a pool", "[^$].*", true },
 	[KEY_SIZE] = { "a size such as \"64KiB\"", "[0-9]+(KiB|MiB|GiB)?", true },
 	[KEY_CODE] = { NULL, NULL, false },

@@ -12,6 +12,12 @@ static const struct key_choice balance_choices[] = {
 	{ "first", CONF_BALANCE_FIRST },
 	{ NULL, 0 },
 };
+static const struct key_choice discovery_choices[] = {
+	{ "dns", CONF_DISCOVERY_DNS },
+	{ "srv", CONF_DISCOVERY_SRV },
+	{ "once", CONF_DISCOVERY_ONCE },
+	{ NULL, 0 },
+};
 static const struct key_choice protocol_choices[] = {
 	{ "http/1.1", CONF_PROTOCOL_HTTP1 },
 	{ "http/2", CONF_PROTOCOL_HTTP2 },
@@ -266,6 +272,15 @@ static const struct key pool_keys[] = {
 	  .at = FIELD(conf_pool, servers),
 	  .num = FIELD(conf_pool, num_servers),
 	  .help = "The servers; a plain string is an address" },
+	{ .name = "discovery",
+	  .type = KEY_CHOICE,
+	  .choices = discovery_choices,
+	  .fallback = "\"dns\"",
+	  .at = FIELD(conf_pool, discovery),
+	  .help = "How the servers' names become addresses: `dns`: all addresses of a host, asked for "
+		  "again as their time to live says; `srv`: the servers are services such as "
+		  "`_http._tcp.example.com`, whose records say hosts, ports and weights; `once`: as "
+		  "each load finds them. A name is one server, whose addresses take turns" },
 	{ .name = "balance",
 	  .type = KEY_CHOICE,
 	  .choices = balance_choices,

@@ -2,6 +2,7 @@
  * had their error. */
 #include "conf/reader.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -329,6 +330,58 @@ static void check_backups(struct reader *r, const struct conf_pool *pool)
 			"one of them");
 }
 
+/* Services and hosts are asked for in different ways. */
+static void check_discovery(struct reader *r, const struct conf_pool *pool)
+{
+	char pointer[READER_POINTER];
+	bool named = false;
+
+	for (size_t i = 0; i < pool->num_servers && pool->pointer != NULL; i++) {
+		const struct conf_address *a = &pool->servers[i].address;
+		bool service = a->host != NULL && a->port == 0;
+
+		(void)snprintf(pointer, sizeof(pointer), "%s/servers/%zu", pool->pointer, i);
+		if (service && pool->discovery != CONF_DISCOVERY_SRV)
+			reader_error_at(r, pointer,
+					"has no port: give it one, or set \"discovery\" to \"srv\" "
+					"where it is a service");
+		else if (a->text != NULL && !service && pool->discovery == CONF_DISCOVERY_SRV)
+			reader_error_at(
+				r, pointer,
+				"is no service: with \"discovery\" \"srv\" write a name like "
+				"\"_http._tcp.example.com\", without a port");
+		named = named || service;
+	}
+	if (!named || pool->discovery != CONF_DISCOVERY_SRV || pool->tls == NULL ||
+	    pool->tls->server_name != NULL || !pool->tls->verify)
+		return;
+	(void)snprintf(pointer, sizeof(pointer), "%s/tls", pool->pointer);
+	reader_error_at(r, pointer,
+			"the name of a service is in no certificate: add the \"server_name\" to "
+			"verify");
+}
+
+static void check_resolver(struct reader *r)
+{
+	const struct conf *c = r->conf;
+	unsigned char bytes[sizeof(struct in6_addr)];
+	char pointer[READER_POINTER];
+
+	for (size_t i = 0; i < c->resolver.num_servers; i++) {
+		const struct conf_address *a = &c->resolver.servers[i];
+
+		if (a->text == NULL ||
+		    (a->host != NULL && (inet_pton(AF_INET, a->host, bytes) == 1 ||
+					 inet_pton(AF_INET6, a->host, bytes) == 1)))
+			continue;
+		(void)snprintf(pointer, sizeof(pointer), "/resolver/servers/%zu", i);
+		reader_error_at(r, pointer,
+				"is no IP address: a name server's name could not be asked for");
+	}
+	if (c->resolver.max_ttl_ns != 0 && c->resolver.min_ttl_ns > c->resolver.max_ttl_ns)
+		reader_error_at(r, "/resolver", "\"min_ttl\" is above \"max_ttl\"");
+}
+
 static void check_versions(struct reader *r, const struct conf_listener *l)
 {
 	char pointer[READER_POINTER];
@@ -351,6 +404,7 @@ static void check_pools(struct reader *r, struct conf_pool *pools)
 		check_protocol(r, &pools[i]);
 		check_hash(r, &pools[i]);
 		check_backups(r, &pools[i]);
+		check_discovery(r, &pools[i]);
 	}
 	if (servers > CONF_MAX_SERVERS)
 		reader_error_at(r, "/pools",
@@ -372,6 +426,7 @@ void reader_check(struct reader *r)
 		check_versions(r, &listeners[i]);
 	check_pool_names(r);
 	check_pools(r, pools);
+	check_resolver(r);
 	for (size_t i = 0; i < r->conf->num_listeners; i++)
 		reader_check_routes(r, &listeners[i]);
 }

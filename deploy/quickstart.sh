@@ -6,7 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 packages=(gcc libc6-dev cmake ninja-build pkg-config
-	android-libboringssl-dev libjansson-dev libevent-dev libnghttp2-dev libseccomp-dev)
+	android-libboringssl-dev libjansson-dev libevent-dev libnghttp2-dev libseccomp-dev
+	libc-ares-dev)
 # The parser of HTTP/1 is a library from Debian 13 on; before, its sources lie in another package.
 if [ "$(. /etc/os-release && echo "${VERSION_ID:-13}")" = 12 ]; then
 	packages+=(node-llhttp)

@@ -20,12 +20,12 @@ esac
 packages=(
 	# to build
 	gcc libc6-dev clang cmake ninja-build pkg-config binutils
-	android-libboringssl-dev libjansson-dev libevent-dev libnghttp2-dev libseccomp-dev
+	android-libboringssl-dev libjansson-dev libevent-dev libnghttp2-dev libseccomp-dev libc-ares-dev
 	# to test
 	libcriterion-dev clang-format clang-tidy libclang-rt-dev
 	python3 python3-pytest python3-pytest-rerunfailures python3-pytest-xdist
 	python3-cryptography python3-jsonschema
-	python3-hyperframe python3-hpack python3-grpcio
+	python3-hyperframe python3-hpack python3-grpcio python3-dnslib
 	curl openssl ca-certificates procps
 	# to talk to
 	nginx-light libnginx-mod-stream haproxy hitch nghttp2-client nghttp2-proxy wrk)

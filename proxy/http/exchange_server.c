@@ -190,7 +190,6 @@ static bool may_retry(struct exchange *x, enum conf_retry_on what, struct pool_t
 	    !has_attempts(x))
 		return false;
 	*tries = x->tries;
-	pool_skip(tries);
 	look = *tries;
 	if (pool_next(x->pool, &look, &to) != POOL_FOUND ||
 	    !retry_budget_spend(pool_budget(x->pool), loop_clock_ns()))

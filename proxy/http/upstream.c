@@ -105,6 +105,12 @@ bool upstream_same_address(const struct upstream *c, const struct plan_address *
 	return c->address_len == a->len && memcmp(&c->address, &a->address, a->len) == 0;
 }
 
+static uint32_t place_of(const struct snapshot *s, const struct plan_server *server)
+{
+	return (uint32_t)(server - snapshot_server(s, 0)) -
+	       snapshot_pool(s, server->pool)->first_server;
+}
+
 /* Whether the server of `s` is the one that this is connected to, in the same way. */
 static bool fits(const struct upstream *c, const struct snapshot *s,
 		 const struct plan_server *server)
@@ -113,10 +119,8 @@ static bool fits(const struct upstream *c, const struct snapshot *s,
 	if ((c->is_tls && c->generation != s->plan->generation) ||
 	    c->protocol != s->conf->pools[server->pool].protocol)
 		return false;
-	for (uint32_t i = 0; i < server->num_addresses; i++)
-		if (upstream_same_address(c, snapshot_address(s, server->first_address + i)))
-			return true;
-	return false;
+	return pool_has_address(site_of(s)->pools[server->pool], place_of(s, server), &c->address,
+				c->address_len);
 }
 
 /* One of a server that is gone would hold up its slot. */
@@ -126,7 +130,8 @@ static bool is_wanted(const struct upstream *c)
 
 	if (c->all->draining)
 		return false;
-	if (c->generation == now->plan->generation)
+	/* Of one that stays where it is that is all. */
+	if (c->generation == now->plan->generation && !c->may_move)
 		return true;
 	for (uint32_t i = 0; i < now->plan->num_servers; i++)
 		if (snapshot_server(now, i)->slot == c->server)
@@ -263,7 +268,8 @@ struct stream *upstream_reuse(struct upstreams *u, struct pool *pool, const stru
 
 		/* What has come unasked on one that is not shared will end it in this turn. */
 		if ((client_codec_shares(c->codec) || link_is_quiet(c->link)) &&
-		    c->is_tls == (to->tls != NULL) && fits(c, pool_snapshot(pool), to->server)) {
+		    c->is_tls == (to->tls != NULL) && fits(c, pool_snapshot(pool), to->server) &&
+		    (to->at.num == 1 || upstream_same_address(c, to->at.list[0]))) {
 			if ((stream = client_codec_open(c->codec, &limits)) != NULL) {
 				upstream_leave_idle(c);
 				upstream_use(c, pool);

@@ -82,9 +82,15 @@ static void link_has_opened(void *owner)
 {
 	struct upstream *c = owner;
 	struct traffic *t = c->all->traffic;
+	struct sockaddr_storage peer;
 	struct upstream_wait *w;
+	socklen_t len;
 
 	CHECK(c, UPSTREAM_MAGIC);
+	if ((len = link_peer(c->link, &peer)) > 0) {
+		c->address_len = len;
+		c->address = peer;
+	}
 	c->connect_ns = dial_opened(t, c->server, c->link, c->began_ns);
 	if (c->protocol == CONF_PROTOCOL_HTTP2 && !speaks_http2(c)) {
 		metrics_add(&t->page->metrics.servers[c->server].failures[CAUSE_CONNECT_TLS], 1);
@@ -212,7 +218,7 @@ static struct upstream *find_making(struct upstreams *u, const struct pool *pool
 	LIST_FOREACH(c, &u->making, entry)
 		if (c->server == to->server->slot && c->num_waiting < MAX_WAITING &&
 		    c->generation == pool_snapshot(pool)->plan->generation &&
-		    upstream_same_address(c, to->address))
+		    upstream_same_address(c, to->at.list[0]))
 			return c;
 	return NULL;
 }
@@ -235,8 +241,8 @@ struct upstream *upstream_connect(struct upstreams *u, struct pool *pool,
 		.all = u,
 		.protocol = pool_conf(pool)->protocol,
 		.server = to->server->slot,
-		.address_len = to->address->len,
-		.address = to->address->address,
+		.address_len = to->at.list[0]->len,
+		.address = to->at.list[0]->address,
 		.began_ns = loop_clock_ns(),
 		.target = to->server,
 		.pool_name = pool_plan(pool)->name,
@@ -245,6 +251,7 @@ struct upstream *upstream_connect(struct upstreams *u, struct pool *pool,
 	};
 	TAILQ_INIT(&c->waiting);
 	upstream_use(c, pool);
+	c->may_move = pool_may_move(pool, to->place);
 	if ((c->link = dial(u->traffic, to, &link_events, c)) == NULL) {
 		free(c);
 		return NULL;

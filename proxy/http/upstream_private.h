@@ -12,6 +12,7 @@ struct upstream {
 	unsigned magic;
 	bool is_idle;
 	bool is_tls;
+	bool may_move;	 /* the addresses of its server come and go */
 	bool is_limited; /* its server takes only so many */
 	bool over;	 /* it failed: those who wait are being told */
 	struct upstreams *all;

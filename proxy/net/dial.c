@@ -1,6 +1,7 @@
 #include "proxy/net/dial.h"
 
 #include "proxy/net/pending.h"
+#include "proxy/pool/shun.h"
 
 static struct metrics_server *cells_of(struct traffic *t, uint32_t slot)
 {
@@ -11,21 +12,35 @@ struct link *dial(struct traffic *t, const struct pool_choice *to, const struct 
 		  void *owner)
 {
 	struct link_target target = {
-		.address = (const struct sockaddr *)&to->address->address,
-		.address_len = to->address->len,
+		.num = to->at.num,
 		.tls = to->tls,
 		.name = to->name,
 		.place = to->place,
 		.timeout_ns = to->connect_timeout_ns,
 	};
 	struct metrics_server *cells = cells_of(t, to->server->slot);
-	struct link *l = link_connect(t->loop, &target, ev, owner);
+	struct link *l;
 
+	for (uint32_t i = 0; i < to->at.num; i++) {
+		target.addresses[i] = (const struct sockaddr *)&to->at.list[i]->address;
+		target.lens[i] = to->at.list[i]->len;
+	}
+	l = link_connect(t->loop, &target, ev, owner);
 	if (l == NULL)
 		metrics_add(&cells->failures[CAUSE_MEMORY], 1);
 	else
 		metrics_add(&cells->active, 1);
 	return l;
+}
+
+/* Others of the server's addresses go first for a while. */
+static void shun_worse(struct traffic *t, const struct link *link)
+{
+	struct sockaddr_storage worse;
+	socklen_t len;
+
+	for (unsigned i = 0; t->shun != NULL && link_outrun(link, i, &worse, &len); i++)
+		shun_add(t->shun, &worse, len, t->loop->now_ns);
 }
 
 int64_t dial_opened(struct traffic *t, uint32_t server_slot, const struct link *link,
@@ -36,6 +51,7 @@ int64_t dial_opened(struct traffic *t, uint32_t server_slot, const struct link *
 	int64_t took_ns = loop_clock_ns() - began_ns;
 
 	link_facts(link, &facts);
+	shun_worse(t, link);
 	metrics_add(&cells->connects, 1);
 	metrics_add(&cells->resumed, facts.resumed);
 	metrics_observe(&cells->connect, took_ns);
@@ -74,6 +90,7 @@ enum cause dial_failed(struct traffic *t, const char *pool, const struct plan_se
 		if (verify != NULL)
 			words = verify;
 	}
+	shun_worse(t, link);
 	metrics_add(&cells_of(t, server->slot)->failures[cause], 1);
 	journal_event(&t->journal, CONF_LOG_WARNING, "pool %s: server %s: %s%s%s", pool,
 		      server->name, cause_name(cause), *words == '\0' ? "" : ": ", words);

@@ -62,6 +62,7 @@ static void grave_run(struct loop_task *t)
 	CHECK(l, LINK_MAGIC);
 	l->magic = 0;
 	free(l->trouble);
+	link_race_free(l->race);
 	free(l);
 }
 
@@ -72,8 +73,11 @@ static void bury(struct link *l)
 	if (l->state == LINK_LINGER)
 		loop_unorphan(l->loop, &l->orphan);
 	link_become(l, LINK_DEAD);
-	(void)event_del(&l->event);
-	(void)close(l->fd);
+	link_race_end(l);
+	if (l->fd >= 0) {
+		(void)event_del(&l->event);
+		(void)close(l->fd);
+	}
 	l->fd = -1;
 	link_out_drop(l);
 	free(l->held);
@@ -143,6 +147,8 @@ void link_opened(struct link *l)
 	if (!l->readable)
 		loop_after(l->loop, &l->timer, LOOK_NS);
 	l->ev->opened(l->owner);
+	link_race_free(l->race);
+	l->race = NULL;
 }
 
 /* ---- input ---- */
@@ -294,7 +300,7 @@ static void work_stream(struct link *l)
 	}
 }
 
-static enum link_end connect_error(struct link *l, int error)
+enum link_end link_connect_error(struct link *l, int error)
 {
 	l->error = error;
 	switch (error) {
@@ -318,14 +324,20 @@ static void work_connect(struct link *l)
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (!l->writable)
+	if (!l->writable || l->fd < 0)
 		return;
 	if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
 		error = errno;
-	if (error != 0) {
-		link_tell_end(l, connect_error(l, error));
-		return;
-	}
+	if (error == 0)
+		link_connected(l);
+	else if (!link_race_lost(l))
+		link_tell_end(l, link_connect_error(l, error));
+}
+
+void link_connected(struct link *l)
+{
+	link_race_won(l);
+	link_race_end(l);
 	if (l->ssl == NULL) {
 		link_opened(l);
 		return;
@@ -414,11 +426,22 @@ static void timer_fired(struct timer *t)
 
 /* ---- making and giving up ---- */
 
+bool link_listen_to(struct link *l)
+{
+	int on = 1;
+
+	/* Fails on unix sockets, which have no delay to turn off. */
+	(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return event_assign(&l->event, l->loop->base, l->fd,
+			    EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, fd_event,
+			    l) == 0 &&
+	       event_add(&l->event, NULL) == 0;
+}
+
 static struct link *make(struct loop *loop, int fd, bool plain, const struct link_events *ev,
 			 void *owner)
 {
 	struct link *l = calloc(1, sizeof(*l));
-	int on = 1;
 
 	if (l == NULL)
 		return NULL;
@@ -437,15 +460,11 @@ static struct link *make(struct loop *loop, int fd, bool plain, const struct lin
 		.timer = { .fire = timer_fired },
 	};
 	TAILQ_INIT(&l->out);
-	/* Fails on unix sockets, which have no delay to turn off. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	/* Should this process be killed, the kernel closes the socket, and without TLS a FIN would
 	 * make what was sent look complete. */
 	if (plain)
 		link_reset_at_close(l, true);
-	if (event_assign(&l->event, loop->base, fd,
-			 EV_READ | EV_WRITE | EV_CLOSED | EV_ET | EV_PERSIST, fd_event, l) != 0 ||
-	    event_add(&l->event, NULL) != 0) {
+	if (!link_listen_to(l)) {
 		free(l);
 		return NULL;
 	}
@@ -457,6 +476,7 @@ static void unmake(struct link *l)
 {
 	(void)event_del(&l->event);
 	SSL_free(l->ssl);
+	link_race_free(l->race);
 	free(l);
 }
 
@@ -500,7 +520,7 @@ struct link *link_accept(struct loop *loop, int fd, struct server_tls *tls, int6
 struct link *link_connect(struct loop *loop, const struct link_target *to,
 			  const struct link_events *ev, void *owner)
 {
-	int fd = socket(to->address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(to->addresses[0]->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct link *l;
 
 	if (fd < 0)
@@ -515,12 +535,16 @@ struct link *link_connect(struct loop *loop, const struct link_target *to,
 		}
 		client_tls_place(to->tls, l->ssl, to->place);
 	}
+	if (to->num > 1 && !link_race_begin(l, to)) {
+		unmake(l);
+		goto fail;
+	}
 	loop_after(loop, &l->timer, to->timeout_ns);
-	if (connect(fd, to->address, to->address_len) == 0) {
+	if (connect(fd, to->addresses[0], to->lens[0]) == 0) {
 		l->writable = true;
 		loop_queue(loop, &l->work, LOOP_TRAFFIC);
-	} else if (errno != EINPROGRESS) {
-		link_fault(l, connect_error(l, errno));
+	} else if (errno != EINPROGRESS && (l->race == NULL || !link_race_lost(l))) {
+		link_fault(l, link_connect_error(l, errno));
 	}
 	return l;
 fail:
@@ -538,6 +562,7 @@ static void let_go(struct link *l)
 	l->owner = NULL;
 	l->told_end = false;
 	l->fault = 0;
+	link_race_end(l);
 	loop_cancel(l->loop, &l->timer);
 	loop_unqueue(l->loop, &l->work);
 	loop_unqueue(l->loop, &l->flush);

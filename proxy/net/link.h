@@ -53,18 +53,23 @@ struct link_events {
 struct link *link_accept(struct loop *loop, int fd, struct server_tls *tls, int64_t timeout_ns,
 			 const struct link_events *ev, void *owner);
 
+enum { LINK_MAX_ADDRESSES = 8 };
+
 /* Where to connect, and how. Borrowed for the call. */
 struct link_target {
-	const struct sockaddr *address;
-	socklen_t address_len;
+	const struct sockaddr *addresses[LINK_MAX_ADDRESSES]; /* of one server */
+	socklen_t lens[LINK_MAX_ADDRESSES];
+	unsigned num;		/* one or more */
 	struct client_tls *tls; /* NULL: plaintext */
 	const char *name;	/* for SNI and verification, with `tls` */
 	uint32_t place;		/* the server's among those that `tls` resumes sessions with */
 	int64_t timeout_ns;	/* for connect and handshake together */
 };
 
-/* link_connect starts a connection. NULL: out of memory or descriptors (errno); every other
- * failure is told by `ended`. */
+/* link_connect starts a connection. Where there are several addresses it tries them in their order,
+ * the next one as soon as one fails, or after a quarter of a second (RFC 8305 5); the first that
+ * takes the connection has it. NULL: out of memory or descriptors (errno); every other failure is
+ * told by `ended`. */
 struct link *link_connect(struct loop *loop, const struct link_target *to,
 			  const struct link_events *ev, void *owner);
 
@@ -100,6 +105,14 @@ void link_close(struct link *l);
  * with a fatal alert, plaintext with a reset. A unix socket without TLS has neither: its peer
  * sees an end, and must know from its protocol that it is none. No event follows. NULL is fine. */
 void link_abort(struct link *l);
+
+/* link_peer writes the address that took the connection, where there were several; its length, or 0
+ * where there was one. Only within `opened`. */
+socklen_t link_peer(const struct link *l, struct sockaddr_storage *out);
+
+/* link_outrun writes address number `n` of those that failed or were too slow, where there were
+ * several. False: there are no more. Only within `opened`, or an `ended` in its place. */
+bool link_outrun(const struct link *l, unsigned n, struct sockaddr_storage *out, socklen_t *len);
 
 /* What there is to say of a link in a log. */
 struct link_facts {

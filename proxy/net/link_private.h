@@ -63,7 +63,8 @@ struct link {
 	int64_t handshake_ns;
 	uint64_t bytes_received, bytes_sent;
 	struct link_tls_trouble *trouble;
-	struct loop_task work; /* read, handshake, connect, linger */
+	struct link_race *race; /* while connecting to one of several addresses; else NULL */
+	struct loop_task work;	/* read, handshake, connect, linger */
 	struct loop_task flush;
 	struct loop_task grave;
 	struct loop_orphan orphan; /* while lingering */
@@ -112,6 +113,32 @@ void link_opened(struct link *l);
 
 /* link_fault lets the loop report `why` soon: for what goes wrong inside an owner's call. */
 void link_fault(struct link *l, enum link_end why);
+
+/* link_listen_to lets the loop tell of `l->fd`. False: out of memory. */
+bool link_listen_to(struct link *l);
+
+/* link_connected goes on with a link whose socket is connected. */
+void link_connected(struct link *l);
+
+/* link_connect_error translates errno of a connect, and notes it. */
+enum link_end link_connect_error(struct link *l, int error);
+
+/* link_race_begin prepares to connect to the other addresses of `to`, too. False: out of memory. */
+bool link_race_begin(struct link *l, const struct link_target *to);
+
+/* link_race_lost takes note that the link's own socket could not be connected. True: others are
+ * tried still, and it has none now. */
+bool link_race_lost(struct link *l);
+
+/* link_race_won takes note that the link is connected: by its own socket, unless another has won.
+ */
+void link_race_won(struct link *l);
+
+/* link_race_end gives up the others. */
+void link_race_end(struct link *l);
+
+/* link_race_free forgets what came of them, too. NULL is fine. */
+void link_race_free(struct link_race *r);
 
 /* link_tls_attach gives `l->ssl` its BIO. False: out of memory. */
 bool link_tls_attach(struct link *l);

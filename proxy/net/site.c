@@ -68,6 +68,7 @@ struct site *site_new(struct snapshot *s, const struct site_parts *parts, struct
 	struct pool_parts pools = { .board = parts->board,
 				    .worker = parts->worker,
 				    .now_ns = parts->now_ns,
+				    .shun = parts->shun,
 				    .keys = parts->keys };
 
 	if (site == NULL)

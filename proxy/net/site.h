@@ -53,6 +53,7 @@ struct site_parts {
 	const struct board *board;
 	unsigned worker;
 	const int64_t *now_ns; /* of the loop */
+	const struct shun *shun;
 	struct sites *sites;
 };
 

@@ -15,6 +15,7 @@
 
 struct listener;
 struct pending;
+struct shun;
 struct upstreams;
 TAILQ_HEAD(listener_list, listener);
 
@@ -33,6 +34,7 @@ struct traffic {
 	char date[30];
 	struct upstreams *upstreams; /* connections to servers, as HTTP keeps them */
 	struct pending *pending;     /* who waits for one */
+	struct shun *shun;	     /* addresses that others go before; or NULL */
 	bool accept_paused;
 	struct timer accept_timer; /* looks again while accepting is paused */
 	/* Called when a client connection has ended, once each. */

@@ -62,6 +62,20 @@ static void put_servers_out(struct page *p)
 	page_one(p, &ejected, metrics_read(&p->from->steward->ejected));
 }
 
+static void put_names(struct page *p)
+{
+	static const struct family lookups = {
+		"name_lookups", "Lookups of servers' names that ended, by what was found.",
+		FAMILY_COUNTER
+	};
+	static const char *const outcomes[] = { "found", "nxdomain", "empty", "failed" };
+	uint64_t numbers[4];
+
+	for (size_t i = 0; i < 4; i++)
+		numbers[i] = metrics_read(&p->from->steward->lookups[i]);
+	page_few(p, &lookups, "outcome", outcomes, numbers, 4);
+}
+
 static void put_supervisor(struct page *p)
 {
 	static const struct family reloads = { "reloads", "Reloads asked for, by outcome.",
@@ -142,6 +156,7 @@ char *exposition_render(const struct exposition_source *from, enum exposition_fo
 	put_workers(&p);
 	put_logs(&p);
 	put_servers_out(&p);
+	put_names(&p);
 	exposition_put_listeners(&p);
 	exposition_put_servers(&p);
 	if (p.openmetrics)

@@ -93,6 +93,7 @@ struct metrics_steward {
 	uint64_t log_errors;  /* writes to a log that failed */
 	uint64_t ejections;   /* servers taken out of use */
 	uint64_t ejected;     /* gauge: those that are out now */
+	uint64_t lookups[4];  /* of servers' names, by enum resolver_verdict */
 };
 
 /* metrics_add adds to a cell that only the caller's process writes; readers may look meanwhile. */

@@ -19,6 +19,7 @@ struct pool {
 	const struct balance_policy *policy;
 	struct pool_group groups[2]; /* backups are the second, asked where the first has none */
 	uint16_t *numbers;	     /* of all servers, backups last */
+	struct addresses *addresses;
 	struct client_tls *tls;
 	struct retry_budget budget;
 	const int64_t *now_ns;
@@ -106,7 +107,9 @@ struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct po
 	p->conf = &s->conf->pools[number];
 	p->plan = snapshot_pool(s, number);
 	p->policy = policies[p->conf->balance];
-	if (!make_balances(p, parts->worker) || !make_tls(p, number, parts, why))
+	p->addresses = addresses_new(s, p->plan, p->board, parts->shun);
+	if (p->addresses == NULL || !make_balances(p, parts->worker) ||
+	    !make_tls(p, number, parts, why))
 		goto fail;
 	return p;
 fail:
@@ -119,6 +122,7 @@ void pool_free(struct pool *p)
 	if (p == NULL)
 		return;
 	client_tls_free(p->tls);
+	addresses_free(p->addresses);
 	p->policy->drop(p->groups[0].balance);
 	p->policy->drop(p->groups[1].balance);
 	free(p->numbers);
@@ -142,9 +146,15 @@ void pool_tries_anew(struct pool_tries *t)
 	*t = (struct pool_tries){ .key = t->key };
 }
 
-void pool_skip(struct pool_tries *t)
+bool pool_has_address(struct pool *p, uint32_t place, const struct sockaddr_storage *address,
+		      socklen_t len)
 {
-	t->address = UINT32_MAX;
+	return addresses_has(p->addresses, place, address, len);
+}
+
+bool pool_may_move(const struct pool *p, uint32_t place)
+{
+	return addresses_may_change(p->addresses, place);
 }
 
 const struct snapshot *pool_snapshot(const struct pool *p)
@@ -228,8 +238,8 @@ static unsigned pool_share(const struct pool *p, uint32_t i)
 
 static bool may_try(const struct pool *p, const struct pool_tries *t, uint32_t i, bool any)
 {
-	return server_at(p, i)->num_addresses > 0 && !was_tried(t, i) &&
-	       (any || pool_is_usable(p, i));
+	return !was_tried(t, i) && (any || pool_is_usable(p, i)) &&
+	       addresses_has_any(p->addresses, i);
 }
 
 static bool usable(const void *pool, size_t i)
@@ -322,47 +332,30 @@ static bool choose_rest(const struct pool *p, struct pool_tries *t)
 /* Moves `t` to the next server. */
 static bool next_server(const struct pool *p, struct pool_tries *t)
 {
-	if (t->servers < POOL_MAX_TRIES ? !choose(p, t) : !choose_rest(p, t))
-		return false;
-	t->address = 0;
-	return true;
+	return t->servers < POOL_MAX_TRIES ? choose(p, t) : choose_rest(p, t);
 }
 
 enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_choice *out)
 {
-	while (t->num < POOL_MAX_TRIES) {
-		const struct plan_server *server;
-		bool full;
+	const struct plan_server *server;
 
-		if (t->servers == 0 && !next_server(p, t))
-			break;
-		server = server_at(p, t->server);
-		if (t->address >= server->num_addresses) {
-			if (!next_server(p, t))
-				break;
-			continue;
-		}
-		full = t->address == 0 && !has_room(p, server);
-		*out = (struct pool_choice){
-			.server = server,
-			.address =
-				snapshot_address(p->snapshot, server->first_address + t->address),
-			.tls = p->tls,
-			.place = t->server,
-			.name = p->conf->tls != NULL && p->conf->tls->server_name != NULL
-					? p->conf->tls->server_name
-					: server->host,
-			.connect_timeout_ns = p->conf->timeouts.connect_ns,
-			.full = full,
-		};
-		if (full) {
-			t->full = true;
-			t->address = server->num_addresses;
-		} else {
-			t->address++;
-			t->num++;
-		}
-		return POOL_FOUND;
-	}
-	return t->full && t->num == 0 ? POOL_FULL : POOL_NO_SERVER;
+	if (t->num >= POOL_MAX_TRIES || !next_server(p, t))
+		return t->full && t->num == 0 ? POOL_FULL : POOL_NO_SERVER;
+	server = server_at(p, t->server);
+	*out = (struct pool_choice){
+		.server = server,
+		.tls = p->tls,
+		.place = t->server,
+		.name = p->conf->tls != NULL && p->conf->tls->server_name != NULL
+				? p->conf->tls->server_name
+				: server->host,
+		.connect_timeout_ns = p->conf->timeouts.connect_ns,
+		.full = !has_room(p, server),
+	};
+	addresses_choose(p->addresses, t->server, *p->now_ns, &out->at);
+	if (out->full)
+		t->full = true;
+	else
+		t->num++;
+	return POOL_FOUND;
 }

@@ -10,6 +10,7 @@
 #include "conf/conf.h"
 #include "proxy/observe/metrics.h"
 #include "proxy/observe/ring.h"
+#include "proxy/process/board_name.h"
 
 enum { BOARD_ADDRESS_CELLS = 65536, BOARD_ADDRESS_ROWS = 4 };
 
@@ -30,6 +31,7 @@ struct board_server {
 struct board_steward {
 	struct metrics_steward metrics;
 	struct board_server servers[METRICS_SERVERS]; /* by slot */
+	struct board_name names[METRICS_SERVERS];     /* likewise; sparse, as metrics are */
 	struct ring_tail tails[CONF_MAX_WORKERS];
 };
 

@@ -25,6 +25,7 @@ enum channel_type {
 	CHANNEL_KEYS,	     /* keeper: generation; 1 descriptor: its key table */
 	CHANNEL_KEYS_DROP,   /* keeper: those below `generation` are needed no more */
 	CHANNEL_LOGS,	     /* steward: error, access (flags say which); 0 to 2 descriptors */
+	CHANNEL_NAMES,	     /* steward: files to read; flags: a bit for each enum name_file */
 	CHANNEL_ADMIN,	     /* steward: listening socket, none to close it; `owner`: who, beside
 			      * root, may command */
 	CHANNEL_DRAIN,	     /* stop accepting, finish within `ns`, then exit 0 */

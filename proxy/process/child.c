@@ -343,6 +343,7 @@ static void child_send_all(struct child *c)
 	}
 	if (c->kind == CHILD_STEWARD) {
 		child_send_logs(c);
+		name_watch_send(c);
 		if (s->admin.socket != NULL)
 			child_send(c, &m, &s->admin.socket, 1);
 	} else {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proxy/process/loader_names.h"
 #include "proxy/process/resolve.h"
 
 #define LOADER_RESOLVE_NS INT64_C(10000000000)
@@ -52,7 +53,8 @@ static bool names_resolve(struct names *n, const struct conf *c)
 	if ((n->list = calloc(most, sizeof(*n->list))) == NULL)
 		return false;
 	for (size_t i = 0; i < c->num_pools; i++) {
-		for (size_t k = 0; k < c->pools[i].num_servers; k++)
+		for (size_t k = 0;
+		     !loader_names_wanted(c, &c->pools[i]) && k < c->pools[i].num_servers; k++)
 			names_collect(n, &c->pools[i].servers[k].address);
 	}
 	for (size_t i = 0; i < c->num_listeners; i++) {
@@ -87,14 +89,45 @@ static void names_next(struct names *n, const struct conf_address *a, struct ser
 	}
 }
 
+/* Asks for what the system's resolver is not asked for; in the order of the configuration, too. */
+static bool ask_names(struct loader_name **names, const struct conf *c, size_t total)
+{
+	struct loader_name *list = calloc(total + 1, sizeof(*list));
+	size_t num = 0;
+
+	if ((*names = list) == NULL)
+		return false;
+	for (size_t i = 0; i < c->num_pools; i++) {
+		const struct conf_pool *p = &c->pools[i];
+
+		for (size_t k = 0; loader_names_wanted(c, p) && k < p->num_servers; k++) {
+			const struct conf_address *from = &p->servers[k].address;
+			struct plan_server *to = &list[num].server;
+
+			if (from->is_unix)
+				continue;
+			(void)snprintf(to->host, sizeof(to->host), "%s", from->host);
+			to->port = from->port;
+			to->discovery = (uint8_t)p->discovery;
+			num++;
+		}
+	}
+	return num == 0 || loader_names_find(list, num, c, LOADER_RESOLVE_NS);
+}
+
 static bool find_servers(struct loader_addresses *a, struct names *n, const struct conf *c)
 {
+	struct loader_name *asked = NULL, *next;
 	size_t total = 0, at = 0;
 
 	for (size_t i = 0; i < c->num_pools; i++)
 		total += c->pools[i].num_servers;
-	if ((a->servers = calloc(total + 1, sizeof(*a->servers))) == NULL)
+	if ((a->servers = calloc(total + 1, sizeof(*a->servers))) == NULL ||
+	    !ask_names(&asked, c, total)) {
+		free(asked);
 		return false;
+	}
+	next = asked;
 	for (size_t i = 0; i < c->num_pools; i++) {
 		const struct conf_pool *p = &c->pools[i];
 		size_t usable = 0;
@@ -103,21 +136,29 @@ static bool find_servers(struct loader_addresses *a, struct names *n, const stru
 			const char *error;
 			char pointer[320];
 
-			names_next(n, &p->servers[k].address, &a->servers[at], &error);
+			if (loader_names_wanted(c, p) && !p->servers[k].address.is_unix) {
+				a->servers[at] = next->found;
+				error = (next++)->error;
+			} else {
+				names_next(n, &p->servers[k].address, &a->servers[at], &error);
+			}
 			usable += a->servers[at].num > 0;
 			if (error == NULL)
 				continue;
 			(void)snprintf(pointer, sizeof(pointer), "%s/servers/%zu", p->pointer, k);
 			names_say(n, PROBLEM_WARNING, pointer,
-				  "\"%s\" does not resolve (%s): the server is not used until a "
-				  "reload finds it",
-				  p->servers[k].address.host, error);
+				  "\"%s\" does not resolve (%s): the server is not used until %s",
+				  p->servers[k].address.host, error,
+				  p->discovery == CONF_DISCOVERY_ONCE ? "a reload finds it"
+								      : "it does");
 		}
 		if (usable == 0)
 			names_say(n, PROBLEM_WARNING, p->pointer,
 				  "none of its servers has an address: connections will fail until "
-				  "a reload finds one");
+				  "%s finds one",
+				  p->discovery == CONF_DISCOVERY_ONCE ? "a reload" : "a lookup");
 	}
+	free(asked);
 	return true;
 }
 

@@ -149,7 +149,7 @@ static const char *plan_check_pools(const struct plan *p)
 
 		if (!plan_text(s->name, sizeof(s->name)) || !plan_text(s->host, sizeof(s->host)) ||
 		    s->pool >= p->num_pools || s->slot >= METRICS_SERVERS ||
-		    s->first_address > p->num_addresses ||
+		    s->discovery > CONF_DISCOVERY_ONCE || s->first_address > p->num_addresses ||
 		    s->num_addresses > p->num_addresses - s->first_address)
 			return "one of its servers makes no sense";
 	}

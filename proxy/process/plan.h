@@ -10,7 +10,7 @@
 
 enum {
 	PLAN_MAGIC = 0x53504c41,
-	PLAN_VERSION = 1,
+	PLAN_VERSION = 2,
 	PLAN_ALIGN = 16, /* of arrays and texts behind the head */
 	PLAN_MAX_SOCKETS = CONF_MAX_LISTENERS * CONF_MAX_ADDRESSES,
 	PLAN_MAX_ADDRESSES_EACH = 16, /* of one server */

@@ -151,6 +151,22 @@ static bool allow_connections(scmp_filter_ctx ctx)
 	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0) == 0;
 }
 
+/* Datagrams, to ask name servers; a connection where an answer is too long for one is among the
+ * others. */
+static bool allow_lookups(scmp_filter_ctx ctx)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	enum { TYPE = 0xf };
+
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		if (seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+				     is(0, (scmp_datum_t)families[i]),
+				     has(1, TYPE, SOCK_DGRAM)) != 0)
+			return false;
+	}
+	return true;
+}
+
 /* Threads, no processes. libc takes the older call where there is no newer one, and of that the
  * flags can be seen; and it sets up two signals of its own with the first thread. */
 static bool allow_threads(scmp_filter_ctx ctx)
@@ -179,7 +195,8 @@ static bool allow_role(scmp_filter_ctx ctx, enum sandbox_role role)
 	case SANDBOX_WORKER:
 		return allow_sockets(ctx) && allow_connections(ctx);
 	case SANDBOX_STEWARD:
-		return allow_sockets(ctx) && ALLOW(ctx, steward_calls) && allow_threads(ctx);
+		return allow_sockets(ctx) && allow_connections(ctx) && allow_lookups(ctx) &&
+		       ALLOW(ctx, steward_calls) && allow_threads(ctx);
 	case SANDBOX_KEEPER:
 		return ALLOW(ctx, keeper_calls);
 	}

@@ -56,9 +56,9 @@ uint32_t sandbox_files(enum sandbox_role role)
 	rules.files = file_rights(version);
 	if (version >= VERSION_NET) {
 		size = offsetof(struct ruleset, scope);
-		/* A worker connects to servers, wherever they are. Unix sockets that have a path
-		 * are not landlock's. */
-		rules.net = role == SANDBOX_WORKER ? BIND_TCP : BIND_TCP | CONNECT_TCP;
+		/* A worker connects to servers, wherever they are, and the steward to name
+		 * servers. Unix sockets that have a path are not landlock's. */
+		rules.net = role == SANDBOX_KEEPER ? BIND_TCP | CONNECT_TCP : BIND_TCP;
 	}
 	if (version >= VERSION_SCOPE) {
 		size = sizeof(rules);

@@ -44,6 +44,9 @@ struct plan_server {
 	uint32_t pool;
 	uint32_t slot;			       /* set by the supervisor */
 	uint32_t first_address, num_addresses; /* 0 where the name did not resolve */
+	uint16_t port;			       /* where `host` is one of a server */
+	uint8_t discovery; /* enum conf_discovery; CONF_DISCOVERY_ONCE also where there is no name
+			    */
 };
 
 struct plan_address {

@@ -1,5 +1,6 @@
 #include "proxy/process/snapshot_build.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -135,6 +136,14 @@ static void build_pools(struct writer *w, struct plan *p, const struct snapshot_
 	free(list);
 }
 
+static bool has_name(const struct conf_address *a)
+{
+	unsigned char bytes[sizeof(struct in6_addr)];
+
+	return !a->is_unix && a->host != NULL && inet_pton(AF_INET, a->host, bytes) != 1 &&
+	       inet_pton(AF_INET6, a->host, bytes) != 1;
+}
+
 static void build_server(struct plan_server *to, const struct conf_pool *pool, size_t i,
 			 const struct snapshot_source *s, struct problems *why)
 {
@@ -143,6 +152,9 @@ static void build_server(struct plan_server *to, const struct conf_pool *pool, s
 
 	(void)snprintf(pointer, sizeof(pointer), "%s/servers/%zu", pool->pointer, i);
 	(void)build_name(to->name, server->name, pointer, s, why);
+	to->port = server->address.port;
+	to->discovery =
+		(uint8_t)(has_name(&server->address) ? pool->discovery : CONF_DISCOVERY_ONCE);
 	if (server->address.host != NULL &&
 	    !plan_copy(to->host, sizeof(to->host), server->address.host))
 		(void)build_name(to->host, server->address.host, pointer, s, why);

@@ -1,4 +1,5 @@
-/* steward: the process beside the traffic: writes the logs, answers the admin endpoint. Knows what
+/* steward: the process beside the traffic: writes the logs, answers the admin endpoint, keeps the
+ * addresses of servers' names up to date, takes servers that fail out of use. Knows what
  * the supervisor tells it over the channel; may die and come back without a connection noticing. */
 
 #include <errno.h>
@@ -19,7 +20,9 @@
 #include "proxy/observe/names.h"
 #include "proxy/process/board.h"
 #include "proxy/process/channel.h"
+#include "proxy/process/discovery.h"
 #include "proxy/process/ejector.h"
+#include "proxy/process/name_files.h"
 #include "proxy/process/role.h"
 #include "proxy/process/sandbox.h"
 #include "proxy/process/snapshot.h"
@@ -51,6 +54,8 @@ struct steward {
 	struct names *names;
 	struct admin *admin;
 	struct ejector *ejector;
+	struct resolver *resolver;
+	struct discovery *discovery;
 	const struct metrics_worker *workers[CONF_MAX_WORKERS];
 	struct exposition_source from;
 	int64_t flush_ns; /* how long writing what is left may take */
@@ -105,7 +110,8 @@ static bool take_place(struct steward *s, const struct channel_message *m)
 		.crypto = compat_library(),
 	};
 	s->log = logwriter_new(rings, m->num_workers, &board_steward(s->board)->metrics);
-	if (s->log == NULL || (s->ejector = ejector_new(s->base, s->board, s->log)) == NULL)
+	if (s->log == NULL || (s->ejector = ejector_new(s->base, s->board, s->log)) == NULL ||
+	    (s->discovery = discovery_new(s->base, s->board, s->log, s->resolver)) == NULL)
 		return false;
 	tell(s, &(struct channel_message){ .type = CHANNEL_READY, .flags = s->protection });
 	return true;
@@ -165,7 +171,8 @@ static void take_snapshot(struct steward *s, const struct channel_message *m, in
 	problems_init(&why);
 	if ((snapshot = snapshot_open(fd, -1, &why)) != NULL)
 		names = names_of(snapshot, s->names);
-	if (names != NULL && ejector_adopt(s->ejector, snapshot)) {
+	if (names != NULL && ejector_adopt(s->ejector, snapshot) &&
+	    discovery_adopt(s->discovery, snapshot)) {
 		logwriter_set_names(s->log, names,
 				    (struct logwriter_style){ snapshot->conf->log.level,
 							      snapshot->conf->log.format });
@@ -204,6 +211,27 @@ static bool take_logs(struct steward *s, const struct channel_message *m, const 
 	if ((m->flags & LOGS_ACCESS) != 0)
 		logs[LOGWRITER_ACCESS] = fds[n++];
 	logwriter_set_logs(s->log, logs[LOGWRITER_ERROR], logs[LOGWRITER_ACCESS]);
+	return true;
+}
+
+static bool take_name_files(struct steward *s, const struct channel_message *m, const int *fds,
+			    size_t num_fds)
+{
+	int files[NAME_FILES];
+	size_t n = 0;
+
+	if (m->flags >= 1U << NAME_FILES || num_fds != (size_t)__builtin_popcount(m->flags)) {
+		drop_fds(fds, num_fds);
+		return false;
+	}
+	for (unsigned i = 0; i < NAME_FILES; i++)
+		files[i] = (m->flags & 1U << i) != 0 ? fds[n++] : -1;
+	if (name_files_tell(s->resolver, files))
+		discovery_again(s->discovery);
+	else
+		logwriter_say(s->log, CONF_LOG_ERROR, "%s cannot be taken: out of memory",
+			      name_files_path(NAME_FILE_RESOLV_CONF));
+	drop_fds(fds, num_fds);
 	return true;
 }
 
@@ -250,6 +278,8 @@ static bool take(struct steward *s, const struct channel_message *m, const int *
 	}
 	if (m->type == CHANNEL_LOGS)
 		return take_logs(s, m, fds, num_fds);
+	if (m->type == CHANNEL_NAMES)
+		return take_name_files(s, m, fds, num_fds);
 	if (m->type == CHANNEL_SNAPSHOT && num_fds == 1) {
 		take_snapshot(s, m, fds[0]);
 		return true;
@@ -348,7 +378,8 @@ static bool begin(struct steward *s)
 {
 	s->magic = STEWARD_MAGIC;
 	s->flush_ns = FLUSH_NS;
-	if (!ignore_signals() || (s->base = event_base_new()) == NULL)
+	if (!ignore_signals() || (s->base = event_base_new()) == NULL ||
+	    (s->resolver = resolver_new(s->base)) == NULL)
 		return false;
 	s->channel = event_new(s->base, CHANNEL_FD, EV_READ | EV_PERSIST, channel_event, s);
 	s->orphan = evtimer_new(s->base, orphan_look, s);
@@ -362,6 +393,8 @@ static bool end(struct steward *s)
 
 	admin_free(s->admin);
 	ejector_free(s->ejector);
+	discovery_free(s->discovery);
+	resolver_free(s->resolver);
 	if (s->base != NULL) /* what libevent still frees */
 		(void)event_base_loop(s->base, EVLOOP_NONBLOCK);
 	written = s->log == NULL || logwriter_finish(s->log, s->flush_ns);

@@ -18,6 +18,7 @@
 #include "proxy/process/handover.h"
 #include "proxy/process/key_loads.h"
 #include "proxy/process/logs.h"
+#include "proxy/process/name_files.h"
 #include "proxy/process/outbox.h"
 #include "proxy/process/publication.h"
 #include "proxy/process/slots.h"
@@ -107,6 +108,15 @@ struct upgrade {
 	struct event *input, *patience;
 };
 
+/* What a file was when it was passed on last. */
+struct name_file_state {
+	dev_t device;
+	ino_t inode;
+	off_t size;
+	time_t changed_s;
+	long changed_ns;
+};
+
 struct supervisor {
 	const struct supervisor_options *options;
 	struct event_base *base;
@@ -145,6 +155,7 @@ struct supervisor {
 	bool not_locked;     /* that has been said */
 	uint8_t said;	     /* of what protects a kind of child: a bit each */
 	struct key_loads key_loads;
+	struct name_file_state name_files[NAME_FILES];
 };
 
 /* supervision_now returns the monotonic time in nanoseconds. */
@@ -294,6 +305,14 @@ bool commands_take(struct supervisor *s, const struct channel_message *m);
 
 /* commands_outcome answers all commands up to `ticket` (0: none); `text` says what came of them. */
 void commands_outcome(struct supervisor *s, uint32_t ticket, bool done, const char *text);
+
+/* ---- name_watch.c */
+
+/* name_watch_send passes the files that say how names become addresses to the steward. */
+void name_watch_send(struct child *steward);
+
+/* name_watch_beat does so where one of them has changed; to be called every SUPERVISION_BEAT_NS. */
+void name_watch_beat(struct supervisor *s);
 
 /* ---- inherit.c */
 

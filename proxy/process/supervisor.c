@@ -371,6 +371,7 @@ static void supervisor_beat(evutil_socket_t fd, short what, void *arg)
 	if (s->stage == STAGE_DRAINING && !s->stopping)
 		supervisor_say_what_is_left(s);
 	cover_beat(s);
+	name_watch_beat(s);
 }
 
 /* ---- the whole */

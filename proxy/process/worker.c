@@ -239,6 +239,7 @@ static void take_snapshot(struct worker *w, const struct channel_message *got, i
 		.board = w->board,
 		.worker = w->number,
 		.now_ns = &w->traffic.loop->now_ns,
+		.shun = w->traffic.shun,
 		.sites = &w->sites,
 	};
 	struct snapshot *s = NULL;
@@ -399,7 +400,8 @@ static bool begin(struct worker *w)
 	t->random[0] |= 1;
 	if ((t->loop = loop_new()) == NULL || (w->keys = keys_new()) == NULL ||
 	    (w->tickets = tickets_new()) == NULL || (t->upstreams = upstreams_new(t)) == NULL ||
-	    (t->pending = pending_new(t)) == NULL)
+	    (t->pending = pending_new(t)) == NULL ||
+	    (t->shun = calloc(1, sizeof(*t->shun))) == NULL)
 		return false;
 	t->loop->between = sign;
 	t->loop->between_waiting = sign_waiting;
@@ -425,6 +427,7 @@ static void end(struct worker *w)
 	snapshot_unref(t->now);
 	upstreams_free(t->upstreams);
 	pending_free(t->pending);
+	free(t->shun);
 	tickets_free(w->tickets);
 	keys_free(w->keys);
 	leave_keeper(w);

@@ -408,8 +408,9 @@ void side_pair(struct side *server, struct side *client, struct rig *r)
 {
 	struct sockaddr_in at;
 	int listener = rig_listen(&at);
-	struct link_target to = { .address = (struct sockaddr *)&at,
-				  .address_len = sizeof(at),
+	struct link_target to = { .addresses = { (struct sockaddr *)&at },
+				  .lens = { sizeof(at) },
+				  .num = 1,
 				  .tls = r->tls ? r->client : NULL,
 				  .name = "rig.example",
 				  .timeout_ns = 5 * SECOND };

@@ -235,8 +235,9 @@ void party_accept(struct party *p, int fd)
 void party_connect(struct party *p, const struct sockaddr *to, socklen_t len, bool tls)
 {
 	struct link_target target = {
-		.address = to,
-		.address_len = len,
+		.addresses = { to },
+		.lens = { len },
+		.num = 1,
 		.tls = tls ? p->rig->client : NULL,
 		.name = "rig.example",
 		.timeout_ns = GUARD_NS,

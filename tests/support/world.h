@@ -9,7 +9,7 @@
 #include "proxy/process/snapshot_build.h"
 #include "tests/support/make_certs.h"
 
-enum { WORLD_WORKERS = 2, WORLD_SERVERS = 8 };
+enum { WORLD_WORKERS = 2, WORLD_SERVERS = 24 };
 
 struct world {
 	struct board *board;

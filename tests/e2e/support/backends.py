@@ -16,12 +16,12 @@ TRUNCATED = object()  # what a handler returns whose TLS stream shall end withou
 
 
 class Backend:
-    """Listens on a port of 127.0.0.1 (or `path`: a unix socket) and runs `handler(connection)` in
+    """Listens on a port of 127.0.0.1, or `host` (or `path`: a unix socket) and runs `handler(connection)` in
     a thread for each connection, which closes when the handler returns. What a handler returns
     is kept in `results`, what it raises in `errors`. With `tls`, an ssl.SSLContext, connections
     are wrapped first, and end with close_notify unless the handler returns TRUNCATED."""
 
-    def __init__(self, handler, path=None, tls=None, port=0, backlog=128):
+    def __init__(self, handler, path=None, tls=None, port=0, backlog=128, host=HOST):
         self._handler = handler
         self._tls = tls
         self._path = path
@@ -37,11 +37,11 @@ class Backend:
             os.chmod(path, 0o777)  # workers are another user
             self.address = f"unix:{path}"
         else:
-            self._listener = socket.socket()
+            self._listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.bind((HOST, port))
+            self._listener.bind((host, port))
             self.port = self._listener.getsockname()[1]
-            self.address = f"{HOST}:{self.port}"
+            self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self._listener.listen(backlog)
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()

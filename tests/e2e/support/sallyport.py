@@ -309,6 +309,10 @@ class Sallyport:
             return None
         return wait_until(look, f"an access line with {members} in {self.access_log()}", timeout)
 
+    def stderr(self):
+        """What it has written there so far."""
+        return self._text("stderr")
+
     def error_log(self):
         """The error log's text."""
         return self._text("error.log")

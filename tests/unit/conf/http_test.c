@@ -248,3 +248,44 @@ Test(http, keys_of_http_are_for_mode_http)
 	given_refused(LISTENER("\"mode\":1,\"http\":{}"), AT "/mode", "got number 1");
 	conf_free(given_parse(LISTENER("\"mode\":\"http\",\"http\":{}")));
 }
+
+#define NAMED(json) "{" GIVEN_LISTENERS ",\"pools\":{\"web\":{\"servers\":" json "}}}"
+#define TOP(json) "{" GIVEN_ALL "," json "}"
+
+Test(http, names_of_servers_have_their_ways)
+{
+	struct conf *c = given_parse(POOL("\"discovery\":\"once\""));
+
+	cr_expect_eq(c->pools[0].discovery, CONF_DISCOVERY_ONCE);
+	conf_free(c);
+	c = given_parse(NAMED("[\"_http._tcp.a.example\"],\"discovery\":\"srv\""));
+	cr_expect_eq(c->pools[0].discovery, CONF_DISCOVERY_SRV);
+	cr_expect_str_eq(c->pools[0].servers[0].address.host, "_http._tcp.a.example");
+	cr_expect_eq(c->pools[0].servers[0].address.port, 0);
+	conf_free(c);
+	given_refused(NAMED("[\"_http._tcp.a.example\"]"), "/pools/web/servers/0",
+		      "has no port: give it one, or set \"discovery\" to \"srv\"");
+	given_refused(NAMED("[\"a.example:80\"],\"discovery\":\"srv\""), "/pools/web/servers/0",
+		      "is no service");
+	given_refused(NAMED("[\"_http\"],\"discovery\":\"srv\""), "/pools/web/servers/0",
+		      "the name of a service is like \"_http._tcp.example.com\"");
+	given_refused(NAMED("[\"_s._tcp.a.example\"],\"discovery\":\"srv\",\"tls\":{}"),
+		      "/pools/web/tls", "add the \"server_name\"");
+}
+
+Test(http, name_servers_are_addresses)
+{
+	struct conf *c = given_parse(TOP("\"resolver\":{\"servers\":[\"10.0.0.1:53\",\"[::1]:53\"],"
+					 "\"min_ttl\":\"2s\"}"));
+
+	cr_expect_eq(c->resolver.num_servers, 2u);
+	cr_expect_eq(c->resolver.min_ttl_ns, INT64_C(2000000000));
+	cr_expect_eq(c->resolver.max_ttl_ns, INT64_C(300000000000));
+	conf_free(c);
+	given_refused(TOP("\"resolver\":{\"servers\":[\"ns.example:53\"]}"), "/resolver/servers/0",
+		      "is no IP address");
+	given_refused(TOP("\"resolver\":{\"servers\":[\"unix:/a\"]}"), "/resolver/servers/0",
+		      "is no IP address");
+	given_refused(TOP("\"resolver\":{\"min_ttl\":\"2m\",\"max_ttl\":\"1m\"}"), "/resolver",
+		      "\"min_ttl\" is above \"max_ttl\"");
+}

@@ -763,8 +763,9 @@ Test(link_tls, a_server_that_does_not_answer_is_timed_out)
 	struct rig r;
 	struct sockaddr_in at;
 	int listener = rig_listen(&at);
-	struct link_target to = { .address = (struct sockaddr *)&at,
-				  .address_len = sizeof(at),
+	struct link_target to = { .addresses = { (struct sockaddr *)&at },
+				  .lens = { sizeof(at) },
+				  .num = 1,
 				  .name = "rig.example",
 				  .timeout_ns = 80000000 };
 

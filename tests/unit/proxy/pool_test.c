@@ -57,7 +57,7 @@ static int next(struct fixture *f, struct pool_tries *t)
 	while (verdict == POOL_FOUND && to.full);
 	switch (verdict) {
 	case POOL_FOUND:
-		return ntohs(((const struct sockaddr_in *)&to.address->address)->sin_port);
+		return ntohs(((const struct sockaddr_in *)&to.at.list[0]->address)->sin_port);
 	case POOL_FULL:
 		return -1;
 	default:
@@ -86,18 +86,23 @@ Test(pool, connections_go_round)
 	fixture_fini(&f);
 }
 
-Test(pool, tries_a_servers_other_addresses_then_the_other_servers_once)
+Test(pool, tries_each_server_once_with_all_its_addresses)
 {
-	static const int order[] = { 10, 11, 20, 30, 31, 32, 0, 0 };
+	static const unsigned num[] = { 2, 1, 3 };
 	struct fixture f;
 	struct pool_tries t = { 0 };
+	struct pool_choice to;
 
 	fixture_init(&f, THREE, (unsigned[]){ 2, 1, 3, 99 });
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
-		cr_assert_eq(next(&f, &t), order[i], "try %zu", i);
+	for (size_t i = 0; i < 3; i++) {
+		cr_assert_eq(pool_next(f.pool, &t, &to), POOL_FOUND);
+		cr_assert_eq(to.place, i);
+		cr_assert_eq(to.at.num, num[i], "server %zu", i);
+	}
+	cr_assert_eq(pool_next(f.pool, &t, &to), POOL_NO_SERVER);
 	t = (struct pool_tries){ 0 };
 	cr_assert_eq(next(&f, &t), 20, "the next connection begins with the next server");
-	cr_assert_eq(next(&f, &t), 30);
+	cr_assert_eq(next(&f, &t) / 10, 3);
 	fixture_fini(&f);
 }
 
@@ -125,11 +130,22 @@ Test(pool, no_addresses_at_all_is_no_server)
 
 Test(pool, tries_are_bounded)
 {
+	char many[1024] = "{\"servers\":[";
 	struct fixture f;
 	struct pool_tries t = { 0 };
+	unsigned each[POOL_MAX_TRIES + 3];
 	int num = 0;
 
-	fixture_init(&f, THREE, (unsigned[]){ 9, 9, 9, 99 });
+	for (unsigned i = 0; i < POOL_MAX_TRIES + 2; i++) {
+		size_t n = strlen(many);
+
+		(void)snprintf(many + n, sizeof(many) - n, "%s\"127.0.0.1:%u\"", i == 0 ? "" : ",",
+			       i + 1);
+		each[i] = 1;
+	}
+	each[POOL_MAX_TRIES + 2] = 99;
+	(void)snprintf(many + strlen(many), sizeof(many) - strlen(many), "]}");
+	fixture_init(&f, many, each);
 	while (next(&f, &t) > 0)
 		num++;
 	cr_assert_eq(num, POOL_MAX_TRIES);
@@ -147,8 +163,7 @@ Test(pool, a_full_server_is_passed_over_counting_all_workers)
 	fixture_init(&f, MAX_TWO, (unsigned[]){ 2, 2, 99 });
 	cells(&f, 0, 0)->active = 1;
 	cells(&f, 1, 0)->active = 1;
-	cr_assert_eq(next(&f, &t), 20);
-	cr_assert_eq(next(&f, &t), 21);
+	cr_assert_eq(next(&f, &t) / 10, 2);
 	cr_assert_eq(next(&f, &t), 0, "others were tried: not full, but failed");
 	fixture_fini(&f);
 }

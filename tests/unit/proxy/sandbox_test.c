@@ -366,11 +366,11 @@ static const struct attempt {
 	{ "load a program into the kernel", load_a_program_into_the_kernel, "bpf", 0 },
 	{ "have a ring of calls", have_a_ring_of_calls, "io_uring_setup", 0 },
 	{ "listen at a port", listen_at_a_port, "bind", 0 },
-	{ "send datagrams", send_datagrams, "socket", 0 },
+	{ "send datagrams", send_datagrams, "socket", S },
 	{ "have raw packets", have_raw_packets, "socket", 0 },
 	{ "talk to the kernel", talk_to_the_kernel, "socket", 0 },
 	{ "push into a terminal", push_into_a_terminal, "ioctl", 0 },
-	{ "connect to a port", connect_to_a_port, "socket", W },
+	{ "connect to a port", connect_to_a_port, "socket", W | S },
 	{ "accept a client", accept_a_client, "accept4", W | S },
 	{ "change a socket", change_a_socket, "setsockopt", W | S },
 	{ "make a thread", make_a_thread, "clone3", S },
@@ -475,7 +475,7 @@ static const struct attempt unreachable[] = {
 };
 static const struct attempt unreachable_net[] = {
 	{ "listen at a port", listen_at_a_port, NULL, 0 },
-	{ "connect to a port", connect_to_a_port, NULL, W },
+	{ "connect to a port", connect_to_a_port, NULL, W | S },
 };
 
 /* A name without a file. */

@@ -225,6 +225,17 @@ enum conf_protocol {
 	CONF_PROTOCOL_AUTO, /* as they choose by ALPN */
 };
 
+/* How the servers of a pool are asked whether they are well. */
+struct conf_health {
+	const char *path; /* what is asked for by HTTP; or NULL, with */
+	bool tcp;	  /* true: that it connects is enough */
+	int64_t interval_ns, timeout_ns;
+	unsigned rise, fall;	   /* checks in a row that change what is thought of it */
+	const char *const *expect; /* "200" or "200-399": statuses of those that are well */
+	size_t num_expect;
+	const char *host; /* NULL: the server's */
+};
+
 /* When a server that fails is taken out of use. */
 struct conf_eject {
 	unsigned failures; /* in a row; 0: never */
@@ -274,7 +285,9 @@ struct conf_pool {
 	int64_t idle_connection_ns;	 /* how long one is kept without use */
 	struct conf_retry retry;
 	struct conf_eject eject;
-	int64_t slow_start_ns; /* over which a server that is back gets its weight; 0: at once */
+	const struct conf_health *health; /* NULL: what happens to requests tells enough */
+	unsigned panic_percent; /* all are asked where fewer servers are in use; 0: where none is */
+	int64_t slow_start_ns;	/* over which a server that is back gets its weight; 0: at once */
 	struct {
 		int64_t connect_ns;
 		int64_t response_header_ns;

@@ -287,6 +287,8 @@ static const struct {
 		      "([A-Za-z][A-Za-z0-9+.-]*://[!-~]+)", true },
 	[KEY_HASH] = { "\"client_address\", \"header:NAME\", \"cookie:NAME\" or \"path\"",
 		       "(client_address|path|(header|cookie):" TOKEN_PATTERN ")", true },
+	[KEY_STATUSES] = { "a status such as \"200\", or a range such as \"200-399\"",
+			   "[2-5][0-9]{2}(-[2-5][0-9]{2})?", true },
 	[KEY_BODY] = { "a text", "[^\\u0000]*", true },
 	[KEY_OBJECT] = { "an object", NULL, false },
 };

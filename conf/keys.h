@@ -35,6 +35,7 @@ enum key_type {
 	KEY_FIELD_VALUE, /* const char *: value of a header field */
 	KEY_LOCATION,	 /* const char *: where a redirect leads */
 	KEY_HASH,	 /* const char *: what requests are told by */
+	KEY_STATUSES,	 /* const char *: a status, or the first and the last */
 	KEY_URI,	 /* const char *: a name that a certificate has */
 	KEY_BODY,	 /* const char *: any text without NUL */
 	KEY_OBJECT,	 /* `object` */

@@ -160,6 +160,8 @@ bool reader_web(struct reader *r, enum key_type type, char *s)
 		why = web_path(s);
 	else if (type == KEY_HASH)
 		why = web_hash(s);
+	else if (type == KEY_STATUSES)
+		why = web_statuses(s);
 	else if (type == KEY_URI)
 		why = web_uri(s);
 	else if (type == KEY_LOCATION)

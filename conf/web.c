@@ -243,3 +243,44 @@ const char *web_hash(const char *s)
 					   : "has a name with a character that does not belong in "
 					     "it: use letters, digits and \"-\"";
 }
+
+/* ---- statuses */
+
+/* Three digits; 0: they are not. */
+static unsigned status_of(const char *s)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return 0;
+	}
+	return (unsigned)(s[0] - '0') * 100 + (unsigned)(s[1] - '0') * 10 + (unsigned)(s[2] - '0');
+}
+
+/* False: it is no range. */
+static bool status_range(const char *s, unsigned *first, unsigned *last)
+{
+	size_t n = strlen(s);
+
+	if ((n != 3 && n != 7) || (n == 7 && s[3] != '-'))
+		return false;
+	*first = status_of(s);
+	*last = n == 3 ? *first : status_of(s + 4);
+	return *first >= 200 && *first <= *last && *last <= 599;
+}
+
+const char *web_statuses(const char *s)
+{
+	unsigned first, last;
+
+	return status_range(s, &first, &last)
+		       ? NULL
+		       : "is no status of a response: expected \"200\" to \"599\", or a range such as "
+			 "\"200-399\"";
+}
+
+bool web_status_is_in(const char *s, unsigned status)
+{
+	unsigned first, last;
+
+	return status_range(s, &first, &last) && status >= first && status <= last;
+}

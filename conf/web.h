@@ -35,6 +35,12 @@ const char *web_location(const char *s);
 /* web_uri likewise, of a URI with an authority, as in the name of a certificate. */
 const char *web_uri(const char *s);
 
+/* web_statuses likewise, of a final status or a range of them: "200", "200-399". */
+const char *web_statuses(const char *s);
+
+/* web_status_is_in tells whether `status` is in a range that web_statuses has passed. */
+bool web_status_is_in(const char *s, unsigned status);
+
 /* web_hash likewise, of what requests are told by: "client_address", "path", "header:NAME" or
  * "cookie:NAME". */
 const char *web_hash(const char *s);

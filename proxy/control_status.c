@@ -100,14 +100,15 @@ static void say_process(const json_t *p, FILE *out)
 static void say_pool(const json_t *pool, FILE *out)
 {
 	const json_t *servers = json_object_get(pool, "servers"), *s;
-	char name[300];
+	char name[300], state[20];
 	size_t i;
 
 	(void)fprintf(out, "  %s: %lld connections\n", text(pool, "name", name, sizeof(name)),
 		      number(pool, "connections"));
 	json_array_foreach(servers, i, s)
-		(void)fprintf(out, "    %s: %lld connections, %lld requests, %lld failures\n",
-			      text(s, "address", name, sizeof(name)), number(s, "connections"),
+		(void)fprintf(out, "    %s: %s, %lld connections, %lld requests, %lld failures\n",
+			      text(s, "address", name, sizeof(name)),
+			      text(s, "state", state, sizeof(state)), number(s, "connections"),
 			      number(s, "requests_active"), number(s, "failures"));
 }
 

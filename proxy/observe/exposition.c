@@ -62,6 +62,23 @@ static void put_servers_out(struct page *p)
 	page_one(p, &ejected, metrics_read(&p->from->steward->ejected));
 }
 
+static void put_health(struct page *p)
+{
+	static const struct family checks = { "health_checks",
+					      "Checks of servers' health that ended, by outcome.",
+					      FAMILY_COUNTER };
+	static const struct family down = { "servers_down",
+					    "Servers that are not well, as checks find.",
+					    FAMILY_GAUGE };
+	static const char *const outcomes[] = { "success", "failure" };
+	uint64_t numbers[2];
+
+	for (size_t i = 0; i < 2; i++)
+		numbers[i] = metrics_read(&p->from->steward->checks[i]);
+	page_few(p, &checks, "outcome", outcomes, numbers, 2);
+	page_one(p, &down, metrics_read(&p->from->steward->down));
+}
+
 static void put_names(struct page *p)
 {
 	static const struct family lookups = {
@@ -156,6 +173,7 @@ char *exposition_render(const struct exposition_source *from, enum exposition_fo
 	put_workers(&p);
 	put_logs(&p);
 	put_servers_out(&p);
+	put_health(&p);
 	put_names(&p);
 	exposition_put_listeners(&p);
 	exposition_put_servers(&p);

@@ -93,6 +93,8 @@ struct metrics_steward {
 	uint64_t log_errors;  /* writes to a log that failed */
 	uint64_t ejections;   /* servers taken out of use */
 	uint64_t ejected;     /* gauge: those that are out now */
+	uint64_t checks[2];   /* of servers' health: that succeeded, that failed */
+	uint64_t down;	      /* gauge: servers that are not well */
 	uint64_t lookups[4];  /* of servers' names, by enum resolver_verdict */
 };
 

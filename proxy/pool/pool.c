@@ -218,17 +218,22 @@ static const struct board_server *found_of(const struct pool *p, uint32_t i)
 /* Whether the server is in a state to get requests. */
 static bool pool_is_usable(const struct pool *p, uint32_t i)
 {
-	return __atomic_load_n(&found_of(p, i)->out, __ATOMIC_ACQUIRE) == 0;
+	const struct board_server *found = found_of(p, i);
+
+	return __atomic_load_n(&found->out, __ATOMIC_ACQUIRE) == 0 &&
+	       __atomic_load_n(&found->down, __ATOMIC_ACQUIRE) == 0;
 }
 
 /* How much of its weight it gets now. */
 static unsigned pool_share(const struct pool *p, uint32_t i)
 {
-	int64_t slow_ns = p->conf->slow_start_ns, back_ns, since_ns;
+	int64_t slow_ns = p->conf->slow_start_ns, back_ns, up_ns, since_ns;
 
 	if (slow_ns == 0)
 		return BALANCE_WHOLE;
 	back_ns = __atomic_load_n(&found_of(p, i)->back_ns, __ATOMIC_RELAXED);
+	up_ns = __atomic_load_n(&found_of(p, i)->up_ns, __ATOMIC_RELAXED);
+	back_ns = up_ns > back_ns ? up_ns : back_ns;
 	since_ns = *p->now_ns - back_ns;
 	if (back_ns == 0 || since_ns >= slow_ns)
 		return BALANCE_WHOLE;
@@ -312,7 +317,10 @@ static bool choose_of(const struct pool *p, struct pool_tries *t, bool any)
 /* Where all that is left is out, what they have may still be better than nothing. */
 static bool choose(const struct pool *p, struct pool_tries *t)
 {
-	return choose_of(p, t, false) || choose_of(p, t, true);
+	const uint32_t *panic = &board_steward(p->board)->panics[p->plan->slot];
+
+	return (__atomic_load_n(panic, __ATOMIC_RELAXED) == 0 && choose_of(p, t, false)) ||
+	       choose_of(p, t, true);
 }
 
 /* So many were full that they are no longer remembered: the rest, each once, in order. */

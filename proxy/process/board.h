@@ -23,14 +23,17 @@ struct board_worker {
 
 /* What the steward has found of a server. */
 struct board_server {
-	uint32_t out;	 /* 1: it is to get nothing */
+	uint32_t out;	 /* 1: it fails, and is to get nothing */
+	uint32_t down;	 /* 1: it says, or does not say, that it is well, and is to get nothing */
 	int64_t back_ns; /* CLOCK_MONOTONIC: since when it is in use again; 0: it never was out */
+	int64_t up_ns;	 /* likewise, of `down` */
 };
 
 /* Written by the steward. */
 struct board_steward {
 	struct metrics_steward metrics;
 	struct board_server servers[METRICS_SERVERS]; /* by slot */
+	uint32_t panics[METRICS_POOLS];		      /* by slot; 1: all servers are asked */
 	struct board_name names[METRICS_SERVERS];     /* likewise; sparse, as metrics are */
 	struct ring_tail tails[CONF_MAX_WORKERS];
 };

@@ -13,8 +13,11 @@ enum { LOOK_MS = 250 };
 struct watched_pool {
 	char name[SNAPSHOT_TEXT];
 	struct eject_rule rule;
-	unsigned max_percent;
+	unsigned max_percent, panic_percent;
+	uint32_t slot;
 	unsigned num, out; /* servers */
+	unsigned idle;	   /* of them, what is out of use for whatever cause, as counted now */
+	bool panics;
 };
 
 struct watched {
@@ -29,7 +32,7 @@ struct ejector {
 	struct event *timer;
 	struct watched_pool *pools;
 	struct watched *servers;
-	uint32_t num_servers;
+	uint32_t num_servers, num_pools;
 	struct eject_server states[METRICS_SERVERS]; /* by slot */
 };
 
@@ -91,6 +94,31 @@ static void take_back(struct ejector *e, const struct watched *w)
 		      w->name);
 }
 
+/* Of a pool without `panic_percent`, whoever chooses finds out by itself that nothing is left. */
+static void look_for_panic(struct ejector *e, struct watched_pool *p)
+{
+	uint32_t *to = &board_steward(e->board)->panics[p->slot];
+	unsigned used = p->num - p->idle;
+	bool panics = p->idle > 0 && used * 100 < p->panic_percent * p->num;
+
+	__atomic_store_n(to, panics, __ATOMIC_RELAXED);
+	if (panics == p->panics)
+		return;
+	p->panics = panics;
+	logwriter_say(
+		e->log, panics ? CONF_LOG_WARNING : CONF_LOG_INFO,
+		panics ? "pool %s: only %u of %u servers are in use: all of them are asked"
+		       : "pool %s: %u of %u servers are in use: the others are no longer asked",
+		p->name, used, p->num);
+}
+
+static bool is_idle(const struct ejector *e, uint32_t slot)
+{
+	const struct board_server *s = &board_steward(e->board)->servers[slot];
+
+	return s->out != 0 || s->down != 0;
+}
+
 static void look(evutil_socket_t fd, short what, void *arg)
 {
 	struct ejector *e = arg;
@@ -110,6 +138,11 @@ static void look(evutil_socket_t fd, short what, void *arg)
 			take_out(e, w, now);
 		else if (change == EJECT_BACK)
 			take_back(e, w);
+		e->pools[w->pool].idle += is_idle(e, w->slot);
+	}
+	for (uint32_t i = 0; i < e->num_pools; i++) {
+		look_for_panic(e, &e->pools[i]);
+		e->pools[i].idle = 0;
 	}
 }
 
@@ -134,6 +167,8 @@ static bool make_lists(const struct snapshot *s, struct watched_pool **pools,
 		memcpy(p->name, snapshot_pool(s, i)->name, sizeof(p->name));
 		p->rule = (struct eject_rule){ .failures = conf->failures, .for_ns = conf->for_ns };
 		p->max_percent = conf->max_percent;
+		p->panic_percent = s->conf->pools[i].panic_percent;
+		p->slot = snapshot_pool(s, i)->slot;
 		p->num = snapshot_pool(s, i)->num_servers;
 	}
 	for (uint32_t i = 0; i < plan->num_servers; i++) {
@@ -178,6 +213,7 @@ bool ejector_adopt(struct ejector *e, const struct snapshot *s)
 	e->pools = pools;
 	e->servers = servers;
 	e->num_servers = s->plan->num_servers;
+	e->num_pools = s->plan->num_pools;
 	forget_others(e);
 	for (uint32_t i = 0; i < e->num_servers; i++)
 		pools[servers[i].pool].out += e->states[servers[i].slot].until_ns != 0;

@@ -151,7 +151,16 @@ fail:
 	return NULL;
 }
 
-static json_t *server_of(const struct exposition_source *from, uint32_t slot)
+static const char *state_of(const struct board *b, uint32_t slot)
+{
+	const struct board_server *s = &board_steward(b)->servers[slot];
+
+	if (__atomic_load_n(&s->down, __ATOMIC_RELAXED) != 0)
+		return "down";
+	return __atomic_load_n(&s->out, __ATOMIC_RELAXED) != 0 ? "ejected" : "up";
+}
+
+static json_t *server_of(const struct board *b, const struct exposition_source *from, uint32_t slot)
 {
 	size_t at = offsetof(struct metrics_worker, servers) + slot * sizeof(struct metrics_server);
 	uint64_t failures = 0;
@@ -159,8 +168,8 @@ static json_t *server_of(const struct exposition_source *from, uint32_t slot)
 	for (size_t i = 0; i < CAUSE_COUNT; i++)
 		failures += sum(from, at + offsetof(struct metrics_server, failures) +
 					      i * sizeof(uint64_t));
-	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "address", from->names->servers[slot].text,
-			 "connections",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o}", "address",
+			 from->names->servers[slot].text, "state", state_of(b, slot), "connections",
 			 count(sum(from, at + offsetof(struct metrics_server, active))), "connects",
 			 count(sum(from, at + offsetof(struct metrics_server, connects))),
 			 "requests_active",
@@ -168,13 +177,14 @@ static json_t *server_of(const struct exposition_source *from, uint32_t slot)
 			 "failures", count(failures));
 }
 
-static json_t *servers_of(const struct exposition_source *from, uint32_t pool)
+static json_t *servers_of(const struct board *b, const struct exposition_source *from,
+			  uint32_t pool)
 {
 	json_t *list = json_array();
 
 	for (uint32_t i = 0; i < METRICS_SERVERS; i++) {
 		if (from->names->servers[i].current && from->names->server_pools[i] == pool &&
-		    json_array_append_new(list, server_of(from, i)) != 0) {
+		    json_array_append_new(list, server_of(b, from, i)) != 0) {
 			json_decref(list);
 			return NULL;
 		}
@@ -182,7 +192,7 @@ static json_t *servers_of(const struct exposition_source *from, uint32_t pool)
 	return list;
 }
 
-static json_t *pools_of(const struct exposition_source *from)
+static json_t *pools_of(const struct board *b, const struct exposition_source *from)
 {
 	json_t *list = json_array();
 
@@ -193,7 +203,7 @@ static json_t *pools_of(const struct exposition_source *from)
 		    json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "name",
 							  from->names->pools[i].text, "connections",
 							  count(sum(from, at)), "servers",
-							  servers_of(from, i))) != 0) {
+							  servers_of(b, from, i))) != 0) {
 			json_decref(list);
 			return NULL;
 		}
@@ -215,7 +225,7 @@ char *status_json(const struct board *b, const struct exposition_source *from)
 			  processes_of(b, now), "configuration", configuration_of(b), "connections",
 			  "clients", count(SUM(from, connections)), "idle_to_servers",
 			  count(SUM(from, idle_connections)), "listeners", listeners_of(from),
-			  "pools", pools_of(from));
+			  "pools", pools_of(b, from));
 	char *text = all == NULL ? NULL : json_dumps(all, JSON_COMPACT);
 
 	json_decref(all);

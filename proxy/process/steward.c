@@ -1,5 +1,6 @@
 /* steward: the process beside the traffic: writes the logs, answers the admin endpoint, keeps the
- * addresses of servers' names up to date, takes servers that fail out of use. Knows what
+ * addresses of servers' names up to date, asks servers whether they are well, takes those that fail
+ * out of use. Knows what
  * the supervisor tells it over the channel; may die and come back without a connection noticing. */
 
 #include <errno.h>
@@ -23,6 +24,7 @@
 #include "proxy/process/discovery.h"
 #include "proxy/process/ejector.h"
 #include "proxy/process/name_files.h"
+#include "proxy/process/prober.h"
 #include "proxy/process/role.h"
 #include "proxy/process/sandbox.h"
 #include "proxy/process/snapshot.h"
@@ -42,7 +44,8 @@ enum {
 
 struct steward {
 	unsigned magic;
-	struct event_base *base;
+	struct loop *loop;
+	struct event_base *base; /* the loop's */
 	struct event *channel;
 	uint32_t protection;  /* enum sandbox_part */
 	struct event *orphan; /* set when the supervisor has gone */
@@ -54,6 +57,7 @@ struct steward {
 	struct names *names;
 	struct admin *admin;
 	struct ejector *ejector;
+	struct prober *prober;
 	struct resolver *resolver;
 	struct discovery *discovery;
 	const struct metrics_worker *workers[CONF_MAX_WORKERS];
@@ -78,7 +82,7 @@ static void tell(struct steward *s, const struct channel_message *m)
 
 static void stop(struct steward *s)
 {
-	(void)event_base_loopbreak(s->base);
+	loop_stop(s->loop);
 }
 
 /* ---- start */
@@ -111,6 +115,7 @@ static bool take_place(struct steward *s, const struct channel_message *m)
 	};
 	s->log = logwriter_new(rings, m->num_workers, &board_steward(s->board)->metrics);
 	if (s->log == NULL || (s->ejector = ejector_new(s->base, s->board, s->log)) == NULL ||
+	    (s->prober = prober_new(s->loop, s->board, s->log)) == NULL ||
 	    (s->discovery = discovery_new(s->base, s->board, s->log, s->resolver)) == NULL)
 		return false;
 	tell(s, &(struct channel_message){ .type = CHANNEL_READY, .flags = s->protection });
@@ -172,7 +177,7 @@ static void take_snapshot(struct steward *s, const struct channel_message *m, in
 	if ((snapshot = snapshot_open(fd, -1, &why)) != NULL)
 		names = names_of(snapshot, s->names);
 	if (names != NULL && ejector_adopt(s->ejector, snapshot) &&
-	    discovery_adopt(s->discovery, snapshot)) {
+	    discovery_adopt(s->discovery, snapshot) && prober_adopt(s->prober, snapshot)) {
 		logwriter_set_names(s->log, names,
 				    (struct logwriter_style){ snapshot->conf->log.level,
 							      snapshot->conf->log.format });
@@ -378,8 +383,12 @@ static bool begin(struct steward *s)
 {
 	s->magic = STEWARD_MAGIC;
 	s->flush_ns = FLUSH_NS;
-	if (!ignore_signals() || (s->base = event_base_new()) == NULL ||
-	    (s->resolver = resolver_new(s->base)) == NULL)
+	if (!ignore_signals() || (s->loop = loop_new()) == NULL)
+		return false;
+	s->base = s->loop->base;
+	s->loop->now_ns = loop_clock_ns();
+	wheel_init(&s->loop->wheel, s->loop->now_ns);
+	if ((s->resolver = resolver_new(s->base)) == NULL)
 		return false;
 	s->channel = event_new(s->base, CHANNEL_FD, EV_READ | EV_PERSIST, channel_event, s);
 	s->orphan = evtimer_new(s->base, orphan_look, s);
@@ -393,6 +402,9 @@ static bool end(struct steward *s)
 
 	admin_free(s->admin);
 	ejector_free(s->ejector);
+	prober_free(s->prober);
+	if (s->loop != NULL)
+		loop_bury(s->loop);
 	discovery_free(s->discovery);
 	resolver_free(s->resolver);
 	if (s->base != NULL) /* what libevent still frees */
@@ -402,8 +414,7 @@ static bool end(struct steward *s)
 		event_free(s->channel);
 	if (s->orphan != NULL)
 		event_free(s->orphan);
-	if (s->base != NULL)
-		event_base_free(s->base);
+	loop_free(s->loop);
 	names_unref(s->names);
 	drop_fds(s->fds, s->num_fds);
 	/* The thread that is still writing uses the board. */
@@ -422,7 +433,7 @@ int steward_main(bool sandboxed)
 		return 3;
 	good = begin(s);
 	s->protection = sandbox_enter(SANDBOX_STEWARD, sandboxed ? SANDBOX_ALL : 0);
-	good = good && event_base_dispatch(s->base) >= 0 && s->finished;
+	good = good && loop_run(s->loop) && s->finished;
 	/* Logs that take nothing are no failure of ours: what is left was counted. */
 	(void)end(s);
 	return good ? 0 : 3;

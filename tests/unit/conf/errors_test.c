@@ -35,7 +35,6 @@ Test(errors, keys_of_later_issues_are_unknown)
 		      "unknown key");
 	given_refused(LISTENER("\"tls\":{\"certificates\":[\"a\"],\"early_data\":true}"),
 		      "/listeners/0/tls/early_data", "unknown key");
-	given_refused(POOL("\"health\":{}"), "/pools/web/health", "unknown key");
 	given_refused(LISTENER("\"mode\":\"smtp\""), "/listeners/0/mode", "unknown value");
 	given_refused(POOL("\"balance\":\"fastest\""), "/pools/web/balance",
 		      "expected \"least_requests\", \"round_robin\", \"random\", \"hash\" or "

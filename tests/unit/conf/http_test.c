@@ -289,3 +289,34 @@ Test(http, name_servers_are_addresses)
 	given_refused(TOP("\"resolver\":{\"min_ttl\":\"2m\",\"max_ttl\":\"1m\"}"), "/resolver",
 		      "\"min_ttl\" is above \"max_ttl\"");
 }
+
+Test(http, health_is_asked_for_in_one_way)
+{
+	struct conf *c = given_parse(POOL("\"health\":{\"path\":\"/ok\"}"));
+	const struct conf_health *h = c->pools[0].health;
+
+	cr_assert_not_null(h);
+	cr_expect_str_eq(h->path, "/ok");
+	cr_expect(h->interval_ns == INT64_C(5000000000) && h->timeout_ns == INT64_C(2000000000));
+	cr_expect(h->rise == 2 && h->fall == 3 && h->num_expect == 1 && !h->tcp);
+	cr_expect_str_eq(h->expect[0], "200-399");
+	cr_expect_eq(c->pools[0].panic_percent, 0u);
+	conf_free(c);
+	c = given_parse(POOL("\"panic_percent\":50,\"health\":{\"tcp\":true}"));
+	cr_expect(c->pools[0].health->tcp && c->pools[0].health->path == NULL);
+	conf_free(c);
+	c = given_parse(POOL("\"health\":{\"path\":\"/\",\"expect\":[\"204\",\"401-403\"]}"));
+	cr_expect_eq(c->pools[0].health->num_expect, 2u);
+	conf_free(c);
+	given_refused(POOL("\"health\":{}"), "/pools/web/health",
+		      "has no \"path\" or \"tcp\": give it one of them");
+	given_refused(POOL("\"health\":{\"path\":\"/\",\"tcp\":true}"), "/pools/web/health",
+		      "\"tcp\"");
+	given_refused(POOL("\"health\":{\"tcp\":true,\"host\":\"a\"}"), "/pools/web/health/host",
+		      "\"path\"");
+	given_refused(POOL("\"health\":{\"path\":\"/\",\"expect\":\"100\"}"),
+		      "/pools/web/health/expect", "is no status of a response");
+	given_refused(POOL("\"health\":{\"path\":\"/\",\"expect\":\"300-200\"}"),
+		      "/pools/web/health/expect", "is no status of a response");
+	given_refused(POOL("\"health\":{\"path\":\"x\"}"), "/pools/web/health/path", "\"/\"");
+}

@@ -225,6 +225,13 @@ enum conf_protocol {
 	CONF_PROTOCOL_AUTO, /* as they choose by ALPN */
 };
 
+/* The cookie that names a client's server. */
+struct conf_sticky {
+	const char *cookie;
+	const char *secret; /* NULL: one that no restart outlives */
+	int64_t max_age_ns; /* 0: as long as the browser is open */
+};
+
 /* How the servers of a pool are asked whether they are well. */
 struct conf_health {
 	const char *path; /* what is asked for by HTTP; or NULL, with */
@@ -276,6 +283,7 @@ struct conf_pool {
 	const char *hash_name; /* of the header or cookie; else NULL */
 	const char *hash_text; /* as it is written; only the reader goes by it */
 	bool hash_given;
+	const struct conf_sticky *sticky; /* or NULL */
 	enum conf_protocol protocol;
 	const struct conf_pool_tls *tls; /* NULL: plaintext */
 	uint64_t max_connections;	 /* per server, all workers together; 0: no limit */

@@ -229,6 +229,34 @@ const struct object retry_object = {
 	KEYS(retry_keys),
 };
 
+static const struct key sticky_keys[] = {
+	{ .name = "cookie",
+	  .type = KEY_FIELD,
+	  .max = CONF_MAX_NAME,
+	  .required = true,
+	  .at = FIELD(conf_sticky, cookie),
+	  .help = "Name of the cookie" },
+	{ .name = "secret",
+	  .type = KEY_NAME,
+	  .max = 1024,
+	  .fallback_doc = "one that changes with each start",
+	  .at = FIELD(conf_sticky, secret),
+	  .help = "What the cookie is signed with; instances that share it believe each other's, and "
+		  "restarts their own. `${NAME}` takes it from the environment" },
+	{ .name = "max_age",
+	  .type = KEY_DURATION,
+	  .fallback = "\"0s\"",
+	  .max = 400 * VALUE_DAY,
+	  .at = FIELD(conf_sticky, max_age_ns),
+	  .help = "How long the browser keeps the cookie; 0s: as long as it is open" },
+};
+static const struct object sticky_object = {
+	.name = "sticky",
+	.help = "The cookie that names a client's server",
+	.size = sizeof(struct conf_sticky),
+	KEYS(sticky_keys),
+};
+
 static const char *const health_one_of[] = { "path", "tcp", NULL };
 static const char *const health_path[] = { "path", NULL };
 static const struct key health_keys[] = {
@@ -363,6 +391,14 @@ static const struct key pool_keys[] = {
 		  "unless that has more than its share to do (1.25 times the average, and more "
 		  "than 8 requests). Without that header or cookie, and in mode `tcp`, it is the "
 		  "client's address" },
+	{ .name = "sticky",
+	  .type = KEY_OBJECT,
+	  .shape = KEY_OPTIONAL,
+	  .object = &sticky_object,
+	  .fallback_doc = "none",
+	  .at = FIELD(conf_pool, sticky),
+	  .help = "A signed cookie names the server that a client was sent to first; it is sent there "
+		  "again as long as that is in use. For listeners of mode `http`" },
 	{ .name = "protocol",
 	  .type = KEY_CHOICE,
 	  .choices = protocol_choices,

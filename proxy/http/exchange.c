@@ -365,6 +365,7 @@ static void up_head(void *owner, struct head *h, bool end)
 	if (x->request_sent)
 		metrics_observe(&x->server_cells->response, now - x->sent_ns);
 	exchange_dress(x, h);
+	exchange_stick(x, h);
 	if (h->failed) {
 		head_free(h);
 		exchange_fail(x, 503, CAUSE_MEMORY, "");

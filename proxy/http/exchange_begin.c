@@ -129,6 +129,7 @@ static void pass_on(struct exchange *x)
 
 	x->pool = site_of(x->snapshot)->pools[r->pool];
 	x->tries.key = exchange_key(x); /* of what the client sent */
+	exchange_prefer(x);
 	if (r->strip_prefix != NULL)
 		h->path = strip_prefix(h, h->path, r->strip_prefix);
 	edits_apply(h, &r->request_headers);

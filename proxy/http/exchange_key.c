@@ -66,3 +66,34 @@ uint64_t exchange_key(const struct exchange *x)
 		what = span_of((const char *)x->believed.bytes, sizeof(x->believed.bytes));
 	return pool_key(what);
 }
+
+/* ---- the cookie that names a server */
+
+void exchange_prefer(struct exchange *x)
+{
+	const struct sticky *s = pool_sticky(x->pool);
+	uint32_t place;
+
+	if (s == NULL ||
+	    !sticky_find(s, cookie_value(x->request, pool_conf(x->pool)->sticky->cookie), &place))
+		return;
+	x->tries.prefer = x->tries.wanted = place + 1;
+}
+
+void exchange_stick(const struct exchange *x, struct head *h)
+{
+	const struct sticky *s = pool_sticky(x->pool);
+	const struct conf_sticky *conf = pool_conf(x->pool)->sticky;
+	bool secure = x->listener != NULL && x->listener->tls != NULL;
+	struct span token, age = span_of("", 0);
+
+	if (s == NULL || x->tries.wanted == x->tries.server + 1)
+		return;
+	token = sticky_token(s, x->tries.server);
+	if (conf->max_age_ns > 0)
+		age = head_print(h, "; Max-Age=%lld",
+				 (long long)(conf->max_age_ns / INT64_C(1000000000)));
+	head_add(h, span_str("set-cookie"),
+		 head_print(h, "%s=%.*s; Path=/; HttpOnly; SameSite=Lax%s%.*s", conf->cookie,
+			    (int)token.n, token.p, secure ? "; Secure" : "", (int)age.n, age.p));
+}

@@ -115,6 +115,13 @@ void exchange_leave_server(struct exchange *x);
  * does not ask. */
 uint64_t exchange_key(const struct exchange *x);
 
+/* exchange_prefer lets the tries begin with the server that the client's cookie names. */
+void exchange_prefer(struct exchange *x);
+
+/* exchange_stick adds the cookie to a server's response, where the client has none that names it.
+ */
+void exchange_stick(const struct exchange *x, struct head *h);
+
 /* ---- exchange_record.c */
 
 /* exchange_note remembers what went wrong; of what people are told, the first stays. */

@@ -20,6 +20,7 @@ struct pool {
 	struct pool_group groups[2]; /* backups are the second, asked where the first has none */
 	uint16_t *numbers;	     /* of all servers, backups last */
 	struct addresses *addresses;
+	struct sticky *sticky;
 	struct client_tls *tls;
 	struct retry_budget budget;
 	const int64_t *now_ns;
@@ -93,6 +94,18 @@ static bool make_tls(struct pool *p, uint32_t number, const struct pool_parts *p
 	       (t->certificate == NULL || client_tls_show(p->tls, &own));
 }
 
+static bool make_sticky(struct pool *p)
+{
+	const struct board_supervisor *page = board_supervisor(p->board);
+	const struct conf_sticky *conf = p->conf->sticky;
+	struct span own = span_of((const char *)page->address_key, sizeof(page->address_key));
+
+	if (conf == NULL)
+		return true;
+	p->sticky = sticky_new(p->conf, conf->secret != NULL ? span_str(conf->secret) : own);
+	return p->sticky != NULL;
+}
+
 struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct pool_parts *parts,
 		      struct problems *why)
 {
@@ -108,7 +121,7 @@ struct pool *pool_new(const struct snapshot *s, uint32_t number, const struct po
 	p->plan = snapshot_pool(s, number);
 	p->policy = policies[p->conf->balance];
 	p->addresses = addresses_new(s, p->plan, p->board, parts->shun);
-	if (p->addresses == NULL || !make_balances(p, parts->worker) ||
+	if (p->addresses == NULL || !make_sticky(p) || !make_balances(p, parts->worker) ||
 	    !make_tls(p, number, parts, why))
 		goto fail;
 	return p;
@@ -123,6 +136,7 @@ void pool_free(struct pool *p)
 		return;
 	client_tls_free(p->tls);
 	addresses_free(p->addresses);
+	sticky_free(p->sticky);
 	p->policy->drop(p->groups[0].balance);
 	p->policy->drop(p->groups[1].balance);
 	free(p->numbers);
@@ -143,7 +157,7 @@ unsigned pool_max_pending(const struct pool *p)
 
 void pool_tries_anew(struct pool_tries *t)
 {
-	*t = (struct pool_tries){ .key = t->key };
+	*t = (struct pool_tries){ .key = t->key, .prefer = t->wanted, .wanted = t->wanted };
 }
 
 bool pool_has_address(struct pool *p, uint32_t place, const struct sockaddr_storage *address,
@@ -155,6 +169,11 @@ bool pool_has_address(struct pool *p, uint32_t place, const struct sockaddr_stor
 bool pool_may_move(const struct pool *p, uint32_t place)
 {
 	return addresses_may_change(p->addresses, place);
+}
+
+const struct sticky *pool_sticky(const struct pool *p)
+{
+	return p->sticky;
 }
 
 const struct snapshot *pool_snapshot(const struct pool *p)
@@ -337,9 +356,23 @@ static bool choose_rest(const struct pool *p, struct pool_tries *t)
 	return false;
 }
 
+static bool take_preferred(const struct pool *p, struct pool_tries *t)
+{
+	uint32_t i = t->prefer;
+
+	t->prefer = 0;
+	if (i == 0 || i > p->plan->num_servers || !may_try(p, t, i - 1, false))
+		return false;
+	t->server = i - 1;
+	t->tried[t->servers++] = (uint16_t)t->server;
+	return true;
+}
+
 /* Moves `t` to the next server. */
 static bool next_server(const struct pool *p, struct pool_tries *t)
 {
+	if (t->servers == 0 && take_preferred(p, t))
+		return true;
 	return t->servers < POOL_MAX_TRIES ? choose(p, t) : choose_rest(p, t);
 }
 

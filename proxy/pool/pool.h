@@ -11,6 +11,7 @@
 #include "conf/span.h"
 #include "proxy/pool/addresses.h"
 #include "proxy/pool/retry.h"
+#include "proxy/pool/sticky.h"
 #include "proxy/process/board.h"
 #include "proxy/process/snapshot.h"
 
@@ -36,12 +37,15 @@ void pool_free(struct pool *p);
 
 enum { POOL_MAX_TRIES = 16 }; /* servers that one connection tries at most */
 
-/* The tries of one connection or request. Zero before the first, but for `key`. */
+/* The tries of one connection or request. Zero before the first, but for `key`, `prefer` and
+ * `wanted`. */
 struct pool_tries {
 	uint64_t key;	  /* what the balance by hash goes by: a pool_key */
 	uint32_t num;	  /* servers given so far that were not full */
 	uint32_t servers; /* servers gone through so far */
 	uint32_t server;  /* the present one, in the pool */
+	uint32_t prefer;  /* the one to try first, plus 1, if it is in use; 0: none, or it was */
+	uint32_t wanted;  /* what `prefer` is at the beginning */
 	uint32_t rest;	  /* past POOL_MAX_TRIES servers: of the others, how many were looked at */
 	bool full;	  /* a server has all the connections it may */
 	uint16_t tried[POOL_MAX_TRIES]; /* the first of the servers gone through */
@@ -71,7 +75,7 @@ enum pool_verdict pool_next(struct pool *p, struct pool_tries *t, struct pool_ch
 /* pool_max_pending returns how many may wait in this worker for a connection. */
 unsigned pool_max_pending(const struct pool *p);
 
-/* pool_tries_anew begins again, with the same key. */
+/* pool_tries_anew begins again, with the same key and the same preference. */
 void pool_tries_anew(struct pool_tries *t);
 
 /* pool_budget returns the pool's budget of retries, in this worker. */
@@ -84,6 +88,9 @@ bool pool_has_address(struct pool *p, uint32_t place, const struct sockaddr_stor
 
 /* pool_may_move tells whether the addresses of that server come and go. */
 bool pool_may_move(const struct pool *p, uint32_t place);
+
+/* pool_sticky returns the tokens of its servers; NULL: clients go to any. */
+const struct sticky *pool_sticky(const struct pool *p);
 
 /* pool_snapshot returns the snapshot that it is of. */
 const struct snapshot *pool_snapshot(const struct pool *p);

@@ -320,3 +320,16 @@ Test(http, health_is_asked_for_in_one_way)
 		      "/pools/web/health/expect", "is no status of a response");
 	given_refused(POOL("\"health\":{\"path\":\"x\"}"), "/pools/web/health/path", "\"/\"");
 }
+
+Test(http, a_cookie_may_name_the_server)
+{
+	struct conf *c = given_parse(POOL("\"sticky\":{\"cookie\":\"srv\",\"secret\":\"s\"}"));
+
+	cr_expect_str_eq(c->pools[0].sticky->cookie, "srv");
+	cr_expect_str_eq(c->pools[0].sticky->secret, "s");
+	cr_expect_eq(c->pools[0].sticky->max_age_ns, 0);
+	conf_free(c);
+	given_refused(POOL("\"sticky\":{}"), "/pools/web/sticky", "required key \"cookie\"");
+	given_refused(POOL("\"sticky\":{\"cookie\":\"a b\"}"), "/pools/web/sticky/cookie",
+		      "character");
+}

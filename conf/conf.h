@@ -18,6 +18,7 @@ enum {
 	CONF_MAX_POOLS = 1024,
 	CONF_MAX_SERVERS = 4096,    /* of all pools together */
 	CONF_MAX_ROUTES = 20000,    /* of one listener */
+	CONF_MAX_SNI_ROUTES = 1024, /* likewise */
 	CONF_MAX_ROUTE_WORDS = 256, /* hosts, methods, headers, networks of one route, each */
 	CONF_MAX_WORKERS = 256,
 	CONF_MAX_NAME_SERVERS = 8,
@@ -172,6 +173,16 @@ struct conf_http {
 	const char *server_header; /* value of Server in every response; NULL: the backend's */
 };
 
+/* Which names that clients ask for (SNI) go where. */
+struct conf_sni_route {
+	const char *const
+		*hosts; /* "a.example" or "*.example", lower case; none: any, or no name */
+	size_t num_hosts;
+	size_t pool;
+	bool passthrough; /* TLS is left to the server */
+	const char *pointer;
+};
+
 enum conf_mode { CONF_MODE_HTTP, CONF_MODE_TCP };
 
 struct conf_listener {
@@ -180,11 +191,13 @@ struct conf_listener {
 	size_t num_addresses;
 	enum conf_mode mode;
 	const struct conf_tls *tls; /* NULL: plaintext */
-	/* Index in conf.pools. Mode tcp always has one. In mode http it stands for one route that
-	 * matches everything, which is then in `routes`. CONF_NO_POOL: not given. */
+	/* Index in conf.pools. Mode tcp has one, or `sni_routes`. In mode http it stands for one
+	 * route that matches everything, which is then in `routes`. CONF_NO_POOL: not given. */
 	size_t pool;
 	const struct conf_route *routes; /* mode http: one or more */
 	size_t num_routes;
+	const struct conf_sni_route *sni_routes; /* mode tcp */
+	size_t num_sni_routes;
 	const struct conf_network *trusted_proxies;
 	size_t num_trusted_proxies;
 	struct conf_http http;

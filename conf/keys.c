@@ -312,6 +312,14 @@ bool key_is_annotation(const char *name)
 	return strcmp(name, "$schema") == 0 || strcmp(name, "$comment") == 0;
 }
 
+bool key_is_fallback(const struct key *k, const char *choice)
+{
+	size_t n = strlen(choice);
+
+	return k->fallback != NULL && strlen(k->fallback) == n + 2 &&
+	       strncmp(k->fallback + 1, choice, n) == 0;
+}
+
 bool key_is_text(enum key_type type)
 {
 	return key_types[type].is_text;

@@ -121,6 +121,10 @@ const char *key_expects(const struct key *k, bool one, char *out, size_t len);
 /* key_names writes a list of keys, ended by NULL, as `"a", "b" or "c"`; returns `out`. */
 const char *key_names(const char *const *names, char *out, size_t len);
 
+/* key_is_fallback tells whether `k`, which is one of a few choices, is `choice` where it is absent.
+ */
+bool key_is_fallback(const struct key *k, const char *choice);
+
 /* key_is_text tells whether values of this type are JSON strings. */
 bool key_is_text(enum key_type type);
 

@@ -245,7 +245,36 @@ static const struct object http_object = {
 	KEYS(http_keys),
 };
 
-static const char *const listener_one_of[] = { "pool", "routes", NULL };
+static const struct key sni_route_keys[] = {
+	{ .name = "host",
+	  .type = KEY_VHOST,
+	  .shape = KEY_ONE_OR_LIST,
+	  .max_num = CONF_MAX_ROUTE_WORDS,
+	  .at = FIELD(conf_sni_route, hosts),
+	  .num = FIELD(conf_sni_route, num_hosts),
+	  .fallback_doc = "any, and clients that name none",
+	  .help = "Names that clients ask for: `a.example`, or `*.example` for all below it" },
+	{ .name = "pool",
+	  .type = KEY_POOL,
+	  .required = true,
+	  .max = CONF_MAX_NAME,
+	  .at = FIELD(conf_sni_route, pool),
+	  .help = "Name of the pool that they go to" },
+	{ .name = "passthrough",
+	  .type = KEY_BOOL,
+	  .fallback = "false",
+	  .at = FIELD(conf_sni_route, passthrough),
+	  .help = "Leave TLS to the servers: bytes are relayed as they come" },
+};
+static const struct object sni_route_object = {
+	.name = "route",
+	.help = "Which names that clients ask for (SNI) go where",
+	.size = sizeof(struct conf_sni_route),
+	.pointer = FIELD(conf_sni_route, pointer),
+	KEYS(sni_route_keys),
+};
+
+static const char *const listener_one_of[] = { "pool", "routes", "sni_routes", NULL };
 static const struct key listener_keys[] = {
 	{ .name = "name",
 	  .type = KEY_NAME,
@@ -289,6 +318,17 @@ static const struct key listener_keys[] = {
 	  .num = FIELD(conf_listener, num_routes),
 	  .help = "Which requests go where. An exact host is before a wildcard, that before any "
 		  "host; within a host the longest path is first; then the order here counts" },
+	{ .name = "sni_routes",
+	  .type = KEY_OBJECT,
+	  .shape = KEY_LIST,
+	  .in_mode = "tcp",
+	  .max_num = CONF_MAX_SNI_ROUTES,
+	  .object = &sni_route_object,
+	  .at = FIELD(conf_listener, sni_routes),
+	  .num = FIELD(conf_listener, num_sni_routes),
+	  .help = "Which connections go where, by the name that the client asks for in TLS. An exact "
+		  "host is before a wildcard, and the longer one of those first; a name that none "
+		  "takes is refused" },
 	{ .name = "trusted_proxies",
 	  .type = KEY_NETWORK,
 	  .shape = KEY_ONE_OR_LIST,

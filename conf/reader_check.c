@@ -382,6 +382,26 @@ static void check_resolver(struct reader *r)
 		reader_error_at(r, "/resolver", "\"min_ttl\" is above \"max_ttl\"");
 }
 
+static void check_sni_routes(struct reader *r, const struct conf_listener *l)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < l->num_sni_routes; i++) {
+		const struct conf_sni_route *route = &l->sni_routes[i];
+
+		if (route->pointer == NULL)
+			continue;
+		if (l->tls == NULL && !route->passthrough)
+			reader_error_at(r, route->pointer,
+					"the listener has no \"tls\" that could be ended: set "
+					"\"passthrough\" to true, or add \"tls\" to the listener");
+		if (route->num_hosts == 0 && any)
+			reader_error_at(r, route->pointer,
+					"is for any name, as one before it is: give it a \"host\"");
+		any = any || route->num_hosts == 0;
+	}
+}
+
 static void check_versions(struct reader *r, const struct conf_listener *l)
 {
 	char pointer[READER_POINTER];
@@ -424,6 +444,8 @@ void reader_check(struct reader *r)
 		check_tls(r, listeners[i].tls);
 	for (size_t i = 0; i < r->conf->num_listeners; i++)
 		check_versions(r, &listeners[i]);
+	for (size_t i = 0; i < r->conf->num_listeners; i++)
+		check_sni_routes(r, &listeners[i]);
 	check_pool_names(r);
 	check_pools(r, pools);
 	check_resolver(r);

@@ -41,18 +41,19 @@ static void check_group(struct reader *r, const char *const *group, bool require
 			     first[1], names);
 }
 
-/* The text of "mode" in `json`, where that is one that `o` knows and not `wanted`. */
+/* The mode of `json`, where that is one that `o` knows and not `wanted`. */
 static const char *other_mode(const struct object *o, const json_t *json, const char *wanted)
 {
 	/* It was read before, and so has its canonical text. */
 	const char *mode = json_string_value(json_object_get(json, "mode"));
 	const struct key *k = key_find(o, "mode");
 
-	if (mode == NULL || strcmp(mode, wanted) == 0)
+	if (mode != NULL && strcmp(mode, wanted) == 0)
 		return NULL;
 	for (const struct key_choice *c = k->choices; c->name != NULL; c++) {
-		if (strcmp(c->name, mode) == 0)
-			return mode;
+		if (mode == NULL ? key_is_fallback(k, c->name) && !key_is_fallback(k, wanted)
+				 : strcmp(c->name, mode) == 0)
+			return c->name;
 	}
 	return NULL;
 }

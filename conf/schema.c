@@ -206,7 +206,9 @@ static json_t *schema_in_mode(const struct object *o, const struct key *k)
 			others = append(others, json_string(c->name));
 	}
 	when = with(json_object(), "mode", with(json_object(), "enum", others));
-	when = with(has("mode"), "properties", when);
+	/* Without one it is the default. */
+	when = with(key_is_fallback(key_find(o, "mode"), k->in_mode) ? has("mode") : json_object(),
+		    "properties", when);
 	when = with(with(json_object(), "if", when), "then",
 		    with(json_object(), "not", has(k->name)));
 	return when;

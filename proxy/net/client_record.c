@@ -47,6 +47,8 @@ void client_record(struct journal *j, const struct client_story *story)
 		r.sni_len = append(&r, 0, name, RECORD_SNI_MAX);
 		if (facts.handshake_ns == 0)
 			r.type = RECORD_HANDSHAKE_FAILED;
+	} else if (story->name != NULL) {
+		r.sni_len = append(&r, 0, story->name, RECORD_SNI_MAX);
 	}
 	r.detail_len = append(&r, r.sni_len, story->detail, RECORD_DETAIL_MAX);
 	journal_connection(j, &r);

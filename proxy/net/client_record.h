@@ -17,6 +17,7 @@ struct client_story {
 	uint32_t listener, pool, server; /* slots, or RECORD_NONE */
 	enum cause cause;
 	const char *detail;
+	const char *name; /* that it asked for, where that is known without TLS of ours; or NULL */
 	int64_t connect_ns, duration_ns;
 };
 

@@ -23,7 +23,7 @@ enum {
 static const unsigned legal[LINK_STATES] = {
 	[LINK_CONNECTING] = TO(LINK_HANDSHAKE) | TO(LINK_OPEN) | TO(LINK_DEAD),
 	[LINK_HANDSHAKE] = TO(LINK_OPEN) | TO(LINK_LINGER) | TO(LINK_DEAD),
-	[LINK_OPEN] = TO(LINK_LINGER) | TO(LINK_DEAD),
+	[LINK_OPEN] = TO(LINK_HANDSHAKE) | TO(LINK_LINGER) | TO(LINK_DEAD), /* see link_start_tls */
 	[LINK_LINGER] = TO(LINK_DEAD),
 };
 
@@ -515,6 +515,33 @@ struct link *link_accept(struct loop *loop, int fd, struct server_tls *tls, int6
 	loop_after(loop, &l->timer, timeout_ns);
 	loop_queue(loop, &l->work, LOOP_HANDSHAKE);
 	return l;
+}
+
+bool link_start_tls(struct link *l, struct server_tls *tls, struct span bytes, int64_t timeout_ns)
+{
+	char *held = malloc(bytes.n);
+
+	CHECK(l, LINK_MAGIC);
+	MUST(l->state == LINK_OPEN && l->ssl == NULL && l->held == NULL && bytes.n > 0);
+	if (held == NULL)
+		return false;
+	l->ssl = server_tls_accept(tls, handshake_ready, l);
+	if (l->ssl == NULL || !link_tls_attach(l)) {
+		SSL_free(l->ssl);
+		l->ssl = NULL;
+		free(held);
+		return false;
+	}
+	memcpy(held, bytes.p, bytes.n);
+	l->held = held;
+	l->held_len = (uint32_t)bytes.n;
+	l->bytes_received = 0;
+	server_tls_deadline(l->ssl, l->loop->now_ns + timeout_ns);
+	link_reset_at_close(l, false);
+	link_become(l, LINK_HANDSHAKE);
+	loop_after(l->loop, &l->timer, timeout_ns);
+	loop_queue(l->loop, &l->work, LOOP_HANDSHAKE);
+	return true;
 }
 
 struct link *link_connect(struct loop *loop, const struct link_target *to,

@@ -53,6 +53,11 @@ struct link_events {
 struct link *link_accept(struct loop *loop, int fd, struct server_tls *tls, int64_t timeout_ns,
 			 const struct link_events *ev, void *owner);
 
+/* link_start_tls begins TLS as a server on a link that was accepted without, and is open; `bytes`
+ * are what it has told so far, and all the client has sent. `opened` comes again, within
+ * `timeout_ns`, as after link_accept. False: out of memory; the link is as before. */
+bool link_start_tls(struct link *l, struct server_tls *tls, struct span bytes, int64_t timeout_ns);
+
 enum { LINK_MAX_ADDRESSES = 8 };
 
 /* Where to connect, and how. Borrowed for the call. */

@@ -5,11 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "certs/hello_name.h"
 #include "conf/must.h"
 #include "proxy/net/client_record.h"
 #include "proxy/net/dial.h"
 #include "proxy/net/link.h"
 #include "proxy/net/pending.h"
+#include "proxy/net/sni.h"
 
 enum { RELAY_MAGIC = 0x72656c61 };
 
@@ -32,6 +34,10 @@ struct relay {
 	const struct plan_server *target; /* the same */
 	struct pending_wait pending;	  /* for a server that has room */
 	struct pool_tries tries;
+	bool looking; /* for the name that the client asks for, before anything else */
+	char *name;   /* what was found; NULL: it was not looked for */
+	char *hello;  /* what it has sent meanwhile; or NULL */
+	size_t hello_len;
 };
 
 static const struct link_events server_events;
@@ -57,6 +63,7 @@ static void record(struct relay *r, enum cause cause, const char *detail)
 		.server = r->server_slot,
 		.cause = cause,
 		.detail = detail,
+		.name = r->name,
 		.connect_ns = r->connect_ns,
 		.duration_ns = loop_clock_ns() - r->client.began_ns,
 	};
@@ -82,6 +89,8 @@ static void finish(struct relay *r, enum cause cause, const char *detail)
 	pending_leave(&r->pending);
 	client_leave(&r->client, cause);
 	r->magic = 0;
+	free(r->hello);
+	free(r->name);
 	free(r);
 	client_gone(t);
 }
@@ -140,6 +149,8 @@ static void timer_fired(struct timer *t)
 	CHECK(r, RELAY_MAGIC);
 	if (r->client.retire_ns != 0 && r->traffic->loop->now_ns >= r->client.retire_ns)
 		fail(r, CAUSE_RETIRED, "");
+	else if (r->looking)
+		fail(r, CAUSE_HANDSHAKE_TIMEOUT, "the client did not say what it asks for");
 	else
 		fail(r, CAUSE_IDLE_TIMEOUT, "");
 }
@@ -218,6 +229,22 @@ static void connect_failed(struct relay *r, enum link_end why)
 	connect_next(r);
 }
 
+/* What was looked at goes to the server first. False: it waits for room there. */
+static bool pass_hello(struct relay *r)
+{
+	char *hello = r->hello;
+	bool room;
+
+	if (hello == NULL)
+		return true;
+	r->hello = NULL;
+	metrics_add(&r->client.cells->bytes_received, r->hello_len);
+	metrics_add(&r->server_cells->bytes_sent, r->hello_len);
+	room = link_write(r->server, span_of(hello, r->hello_len));
+	free(hello);
+	return room;
+}
+
 static void server_opened(void *owner)
 {
 	struct relay *r = owner;
@@ -231,7 +258,8 @@ static void server_opened(void *owner)
 	snapshot_unref(r->snapshot);
 	r->snapshot = NULL;
 	touch(r);
-	link_resume(r->near);
+	if (pass_hello(r))
+		link_resume(r->near);
 }
 
 static void server_data(void *owner, struct span bytes)
@@ -311,18 +339,53 @@ static const struct link_events server_events = {
 
 /* ---- the client's side ---- */
 
+/* Connects to a server of `pool`, which is one of r->snapshot. */
+static void choose(struct relay *r, struct pool *pool)
+{
+	link_pause(r->near); /* until there is a server to write to */
+	r->choosing = pool;
+	r->tries.key =
+		pool_key(span_of((const char *)r->client.from.bytes, sizeof(r->client.from.bytes)));
+	r->pool = pool_plan(pool)->slot;
+	metrics_add(&r->traffic->page->metrics.pools_active[r->pool], 1);
+	connect_next(r);
+}
+
+/* The pool of `l` for what the client asked for. NULL: there is none. */
+static struct pool *pool_for(const struct relay *r, const struct site_listener *l)
+{
+	const struct conf_sni_route *route;
+	char name[HELLO_NAME_MAX + 1] = "";
+
+	if (l->pool != NULL)
+		return l->pool;
+	if (link_ssl(r->near) != NULL)
+		server_tls_name(link_ssl(r->near), name, sizeof(name));
+	/* Where TLS was ended the server would not know what to do with what was in it. */
+	route = sni_find(l->conf, span_str(name));
+	return route == NULL || route->passthrough ? NULL
+						   : site_of(r->snapshot)->pools[route->pool];
+}
+
+static bool is_relay(const struct site_listener *l)
+{
+	return l != NULL && l->conf->mode == CONF_MODE_TCP;
+}
+
 static void client_opened(void *owner)
 {
 	struct relay *r = owner;
 	struct traffic *t = r->traffic;
 	const struct site_listener *now;
+	struct pool *pool;
 
 	CHECK(r, RELAY_MAGIC);
+	if (r->looking)
+		return;
 	client_count_handshake(&r->client, r->near);
-	link_pause(r->near); /* until there is a server to write to */
 	/* The handshake's snapshot has done its part; where to go is decided by the present one. */
 	now = site_find(site_of(t->now), r->client.listener);
-	if (now != NULL && now->pool != NULL && t->now != r->snapshot) {
+	if (is_relay(now) && t->now != r->snapshot) {
 		struct snapshot *old = r->snapshot;
 
 		r->snapshot = snapshot_ref(t->now);
@@ -330,13 +393,78 @@ static void client_opened(void *owner)
 	}
 	/* A listener that is gone, or speaks HTTP now, is what it was for this connection. */
 	now = site_find(site_of(r->snapshot), r->client.listener);
-	MUST(now != NULL && now->pool != NULL);
-	r->choosing = now->pool;
-	r->tries.key =
-		pool_key(span_of((const char *)r->client.from.bytes, sizeof(r->client.from.bytes)));
-	r->pool = pool_plan(r->choosing)->slot;
-	metrics_add(&t->page->metrics.pools_active[r->pool], 1);
-	connect_next(r);
+	MUST(is_relay(now));
+	if ((pool = pool_for(r, now)) != NULL)
+		choose(r, pool);
+	else
+		fail(r, CAUSE_NO_ROUTE, "no route takes the name that the client asks for");
+}
+
+/* ---- looking for the name, before TLS is ended here or elsewhere ---- */
+
+static void refuse_hello(struct relay *r, const char *why)
+{
+	/* RFC 6066 3: unrecognized_name, fatal; in a record of TLS 1.2, as before any agreement. */
+	static const char alert[] = { 21, 3, 3, 0, 2, 2, 112 };
+	struct snapshot *snapshot = r->snapshot;
+	struct link *near = r->near;
+
+	(void)link_write(near, span_of(alert, sizeof(alert)));
+	finish(r, CAUSE_NO_ROUTE, why);
+	link_close(near);
+	snapshot_unref(snapshot);
+}
+
+static void looked(struct relay *r, struct span name)
+{
+	const struct site_listener *l = site_find(site_of(r->snapshot), r->client.listener);
+	const struct conf_sni_route *route = sni_find(l->conf, name);
+	int64_t left_ns =
+		l->conf->timeouts.handshake_ns - (r->traffic->loop->now_ns - r->client.began_ns);
+	char *hello = r->hello;
+
+	r->looking = false;
+	r->name = strdup(name.p); /* for the record, which can do without */
+	loop_cancel(r->traffic->loop, &r->timer);
+	if (route != NULL && route->passthrough) {
+		choose(r, site_of(r->snapshot)->pools[route->pool]);
+	} else if (l->tls == NULL) {
+		refuse_hello(r, "no route takes the name that the client asks for");
+	} else if (link_start_tls(r->near, l->tls, span_of(hello, r->hello_len),
+				  left_ns > 0 ? left_ns : 1)) {
+		r->hello = NULL;
+		free(hello);
+	} else {
+		fail(r, CAUSE_MEMORY, "");
+	}
+}
+
+/* What is no ClientHello is for whoever ends TLS to refuse; without that it has no name. */
+static void look(struct relay *r, struct span bytes)
+{
+	char name[HELLO_NAME_MAX + 1];
+	char *grown = realloc(r->hello, r->hello_len + bytes.n);
+
+	if (grown == NULL) {
+		fail(r, CAUSE_MEMORY, "");
+		return;
+	}
+	r->hello = grown;
+	memcpy(r->hello + r->hello_len, bytes.p, bytes.n);
+	r->hello_len += bytes.n;
+	switch (hello_name(span_of(r->hello, r->hello_len), name)) {
+	case HELLO_MORE:
+		break;
+	case HELLO_WHOLE:
+		looked(r, span_str(name));
+		break;
+	case HELLO_BAD:
+		if (site_find(site_of(r->snapshot), r->client.listener)->tls == NULL)
+			fail(r, CAUSE_NO_ROUTE, "the client does not begin with a ClientHello");
+		else
+			looked(r, span_of("", 0));
+		break;
+	}
 }
 
 static void client_data(void *owner, struct span bytes)
@@ -344,6 +472,10 @@ static void client_data(void *owner, struct span bytes)
 	struct relay *r = owner;
 
 	CHECK(r, RELAY_MAGIC);
+	if (r->looking) {
+		look(r, bytes);
+		return;
+	}
 	if (r->server_done)
 		return;
 	touch(r);
@@ -358,6 +490,10 @@ static void client_eof(void *owner)
 	struct relay *r = owner;
 
 	CHECK(r, RELAY_MAGIC);
+	if (r->looking) {
+		fail(r, CAUSE_CLIENT_GONE, "");
+		return;
+	}
 	touch(r);
 	r->client_eof = true;
 	link_end(r->server);
@@ -404,6 +540,10 @@ static void client_ended(void *owner, enum link_end why)
 		fail(r, CAUSE_MEMORY, "");
 		return;
 	default:
+		if (r->looking) {
+			fail(r, CAUSE_CLIENT_GONE, "");
+			return;
+		}
 		lost(r, CAUSE_CLIENT_RESET, r->client_eof, &r->client_done, r->server_done);
 		return;
 	}
@@ -421,7 +561,11 @@ static const struct link_events client_events = {
 
 static void relay_retired(struct client *c)
 {
-	touch((struct relay *)c);
+	struct relay *r = (struct relay *)c;
+
+	/* Within its time for a handshake it has a server, or is gone. */
+	if (!r->looking)
+		touch(r);
 }
 
 /* A stream of bytes has no place where it could end early in good order. */
@@ -459,13 +603,16 @@ bool relay_open(struct traffic *t, struct snapshot *s, uint32_t place, int fd,
 		.timer = { .fire = timer_fired },
 		.idle_ns = l->conf->timeouts.idle_ns,
 	};
-	r->near =
-		link_accept(t->loop, fd, l->tls, l->conf->timeouts.handshake_ns, &client_events, r);
+	r->looking = sni_must_look(l->conf);
+	r->near = link_accept(t->loop, fd, r->looking ? NULL : l->tls,
+			      l->conf->timeouts.handshake_ns, &client_events, r);
 	if (r->near == NULL) {
 		free(r);
 		return false;
 	}
 	r->snapshot = snapshot_ref(s);
+	if (r->looking)
+		loop_after(t->loop, &r->timer, l->conf->timeouts.handshake_ns);
 	client_enter(&r->client, t, &relay_ops, l->plan->slot, arrival);
 	return true;
 }

@@ -52,8 +52,10 @@ static bool open_listener(struct site *site, uint32_t i, const struct site_parts
 	l->conf = &site->snapshot->conf->listeners[i];
 	l->plan = snapshot_listener(site->snapshot, i);
 	site->by_slot[l->plan->slot] = (uint16_t)(i + 1);
-	if (l->conf->mode == CONF_MODE_TCP)
+	if (l->conf->mode == CONF_MODE_TCP && l->conf->pool != CONF_NO_POOL)
 		l->pool = site->pools[l->conf->pool];
+	else if (l->conf->mode == CONF_MODE_TCP)
+		l->pool = NULL;
 	else if ((l->routes = routes_new(l->conf->routes, l->conf->num_routes)) == NULL)
 		return false;
 	if (l->conf->tls == NULL)

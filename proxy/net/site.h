@@ -19,7 +19,7 @@ struct site_listener {
 	const struct conf_listener *conf;
 	const struct plan_listener *plan;
 	struct server_tls *tls; /* NULL: plaintext */
-	struct pool *pool;	/* mode tcp: everything goes there; else NULL */
+	struct pool *pool;	/* mode tcp without sni_routes: everything goes there; else NULL */
 	struct routes *routes;	/* mode http; else NULL */
 };
 

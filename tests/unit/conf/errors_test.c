@@ -48,7 +48,7 @@ Test(errors, required_keys_are_named)
 	given_refused("{\"listeners\":[{\"pool\":\"web\"}]," GIVEN_POOLS "}", "/listeners/0",
 		      "required key \"address\" is missing: expected an address such as \":443\"");
 	given_refused("{\"listeners\":[{\"address\":\":1\"}]," GIVEN_POOLS "}", "/listeners/0",
-		      "has no \"pool\" or \"routes\": give it one of them");
+		      "has no \"pool\", \"routes\" or \"sni_routes\": give it one of them");
 	given_refused(LISTENER("\"tls\":{}"), "/listeners/0/tls",
 		      "required key \"certificates\" is missing");
 	given_refused(LISTENER("\"tls\":{\"certificates\":[{\"key\":\"k\"}]}"),

@@ -219,7 +219,7 @@ Test(http, trusted_proxies_are_networks)
 Test(http, a_listener_has_a_pool_or_routes)
 {
 	given_refused("{\"listeners\":[{\"address\":\":1\",\"mode\":\"tcp\"}]}", AT,
-		      "has no \"pool\" or \"routes\": give it one of them");
+		      "has no \"pool\", \"routes\" or \"sni_routes\": give it one of them");
 	given_refused(LISTENER("\"routes\":[{\"pool\":\"web\"}]"), AT,
 		      "has both \"pool\" and \"routes\"");
 	given_refused("{\"listeners\":[{\"address\":\":1\",\"routes\":[]}]}", AT "/routes",
@@ -332,4 +332,33 @@ Test(http, a_cookie_may_name_the_server)
 	given_refused(POOL("\"sticky\":{}"), "/pools/web/sticky", "required key \"cookie\"");
 	given_refused(POOL("\"sticky\":{\"cookie\":\"a b\"}"), "/pools/web/sticky/cookie",
 		      "character");
+}
+
+#define SNI(listener, routes)                                              \
+	"{\"listeners\":[{\"address\":\":443\",\"mode\":\"tcp\"," listener \
+	"\"sni_routes\":[" routes "]}]," GIVEN_POOLS "}"
+
+Test(http, names_asked_for_in_tls_have_their_routes)
+{
+	struct conf *c = given_parse(
+		SNI("", "{\"host\":\"A.example\",\"pool\":\"web\",\"passthrough\":true}"));
+
+	cr_expect_eq(c->listeners[0].num_sni_routes, 1u);
+	cr_expect_str_eq(c->listeners[0].sni_routes[0].hosts[0], "a.example");
+	cr_expect(c->listeners[0].sni_routes[0].passthrough);
+	cr_expect_eq(c->listeners[0].pool, CONF_NO_POOL);
+	conf_free(c);
+	given_refused(SNI("", "{\"pool\":\"web\"}"), "/listeners/0/sni_routes/0",
+		      "has no \"tls\" that could be ended");
+	given_refused(SNI("\"pool\":\"web\",", "{\"pool\":\"web\",\"passthrough\":true}"),
+		      "/listeners/0", "has both \"pool\" and \"sni_routes\"");
+	given_refused(SNI("", "{\"host\":\"a.example\",\"passthrough\":true}"),
+		      "/listeners/0/sni_routes/0", "required key \"pool\"");
+	given_refused(
+		SNI("",
+		    "{\"pool\":\"web\",\"passthrough\":true},{\"pool\":\"web\",\"passthrough\":true}"),
+		"/listeners/0/sni_routes/1", "is for any name, as one before it is");
+	given_refused("{\"listeners\":[{\"address\":\":443\",\"sni_routes\":[{\"pool\":\"web\","
+		      "\"passthrough\":true}]}]," GIVEN_POOLS "}",
+		      "/listeners/0/sni_routes", "tcp");
 }

@@ -99,18 +99,21 @@ bool endpoint_open(struct endpoint *e, const struct plan *p, struct problems *wh
 	return false;
 }
 
-bool endpoint_adopt(struct endpoint *e, const struct plan *p, int fd, int lock_fd)
+bool endpoint_adopt(struct endpoint *e, int fd, int lock_fd)
 {
-	const struct sockaddr_un *at = (const struct sockaddr_un *)&p->admin;
-
 	endpoint_init(e);
 	e->lock_fd = lock_fd;
-	if (p->admin.ss_family == AF_UNIX) {
-		listen_adopt_file(fd, &e->file);
-		(void)snprintf(e->lock_path, sizeof(e->lock_path), "%s.lock", at->sun_path);
-	}
 	e->socket = handle_new(fd);
 	return e->socket != NULL;
+}
+
+void endpoint_own_files(struct endpoint *e)
+{
+	if (e->socket == NULL || e->file.path[0] != '\0')
+		return;
+	listen_adopt_file(e->socket->fd, &e->file);
+	if (e->lock_fd >= 0 && e->file.path[0] != '\0')
+		(void)snprintf(e->lock_path, sizeof(e->lock_path), "%s.lock", e->file.path);
 }
 
 void endpoint_hand_over(struct endpoint *e)

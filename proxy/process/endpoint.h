@@ -25,9 +25,13 @@ void endpoint_init(struct endpoint *e);
  * are added to `why`. */
 bool endpoint_open(struct endpoint *e, const struct plan *p, struct problems *why);
 
-/* endpoint_adopt takes over what another process has bound for `p`: its listening socket, and of a
- * unix socket the lock (-1: none). False: out of memory; the socket was closed. */
-bool endpoint_adopt(struct endpoint *e, const struct plan *p, int fd, int lock_fd);
+/* endpoint_adopt takes over what another process has bound: its listening socket, and of a unix
+ * socket the lock (-1: none). Its files stay the other's until endpoint_own_files. False: out of
+ * memory; the socket was closed. */
+bool endpoint_adopt(struct endpoint *e, int fd, int lock_fd);
+
+/* endpoint_own_files makes the files of an adopted one ours to remove; else a no-op. */
+void endpoint_own_files(struct endpoint *e);
 
 /* endpoint_hand_over closes it and leaves its files: they belong to another process now. */
 void endpoint_hand_over(struct endpoint *e);

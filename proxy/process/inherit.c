@@ -48,14 +48,32 @@ bool inherit_admin(struct supervisor *s, const struct plan *p, struct problems *
 	if (fd < 0 || !p->admin_on || strcmp(left->admin_text, p->admin_text) != 0)
 		return endpoint_open(&s->admin, p, why);
 	left->admin_fd = left->lock_fd = -1;
-	if (endpoint_adopt(&s->admin, p, fd, lock_fd))
+	if (endpoint_adopt(&s->admin, fd, lock_fd))
 		return true;
 	problems_add(why, PROBLEM_ERROR, p->admin_text, "cannot listen: out of memory");
 	return false;
 }
 
+/* What nobody wants any more has nobody else to remove its files. */
+static void inherit_drop_admin(struct handover *left)
+{
+	struct endpoint e;
+
+	if (left->admin_fd < 0)
+		return;
+	if (endpoint_adopt(&e, left->admin_fd, left->lock_fd))
+		endpoint_own_files(&e);
+	left->admin_fd = left->lock_fd = -1;
+	endpoint_fini(&e);
+}
+
 void inherit_end(struct supervisor *s)
 {
+	/* Until now the other would have gone on, with all its files, had we failed. */
+	sockets_own_files(&s->sockets);
+	endpoint_own_files(&s->admin);
+	sockets_close_leaving(&s->sockets);
+	inherit_drop_admin(&s->left);
 	if (s->left.from != 0)
 		logs_say(&s->logs, CONF_LOG_INFO, "took over from process %ld", (long)s->left.from);
 	handover_fini(&s->left);

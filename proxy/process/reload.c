@@ -391,9 +391,11 @@ void reload_progress(struct supervisor *s)
 
 	if (r->state != RELOAD_PUBLISHING || !children_adopted(s))
 		return;
-	sockets_close_leaving(&s->sockets);
 	if (!s->served && children_serving(s))
 		supervisor_serving(s);
+	/* Before that, the files of what we inherited are not ours to remove. */
+	if (s->served)
+		sockets_close_leaving(&s->sockets);
 	if (s->generation > 1) {
 		(void)snprintf(text, sizeof(text), "%" PRIu64 " (before: %" PRIu64 ")",
 			       s->now.plan->num_certificates, r->certificates_before);

@@ -158,8 +158,7 @@ bool sockets_adopt(struct sockets *s, const char *text, bool shared, const int *
 	l->id = ++s->last_id;
 	l->state = SOCKETS_NEW;
 	l->shared = shared;
-	if (shared)
-		listen_adopt_file(all[0], &l->file);
+	l->adopted = shared;
 	TAILQ_INSERT_TAIL(&s->list, l, entry);
 	if (listening_own(l, all, want))
 		return true;
@@ -173,6 +172,17 @@ void sockets_hand_over(struct sockets *s)
 
 	TAILQ_FOREACH(l, &s->list, entry)
 		l->file.path[0] = '\0';
+}
+
+void sockets_own_files(struct sockets *s)
+{
+	struct listening *l;
+
+	TAILQ_FOREACH(l, &s->list, entry) {
+		if (l->adopted)
+			listen_adopt_file(l->handles[0]->fd, &l->file);
+		l->adopted = false;
+	}
 }
 
 static struct listening *sockets_find(const struct sockets *s, const char *text)

@@ -27,6 +27,7 @@ struct listening {
 	enum sockets_state state;
 	bool wanted;   /* by the load that is being prepared */
 	bool shared;   /* one for all workers: a unix socket */
+	bool adopted;  /* its file is still another's, who goes on if we do not come to serve */
 	uint16_t port; /* TCP */
 	struct listen_file file;
 	unsigned num;		  /* 1 where shared, else one for each worker */
@@ -49,9 +50,13 @@ void sockets_fini(struct sockets *s);
 /* sockets_adopt takes over listening sockets that another process has bound at `text`, of worker 0
  * and so on; what a load does not want of them goes with its commit. The descriptors become the
  * set's, also on failure; those beyond our number of workers are closed, those that lack are bound.
- * False: `why` says what is wrong. */
+ * The file of a unix socket stays the other's until sockets_own_files. False: `why` says what is
+ * wrong. */
 bool sockets_adopt(struct sockets *s, const char *text, bool shared, const int *fds, unsigned num,
 		   char *why, size_t why_len);
+
+/* sockets_own_files makes the files of adopted unix sockets ours to remove. */
+void sockets_own_files(struct sockets *s);
 
 /* sockets_hand_over forgets the files of unix sockets: they belong to another process now. */
 void sockets_hand_over(struct sockets *s);

@@ -327,7 +327,7 @@ bool inherit_sockets(struct supervisor *s, struct problems *why);
 /* inherit_admin opens the admin endpoint, with what was left for it. False: see endpoint_open. */
 bool inherit_admin(struct supervisor *s, const struct plan *p, struct problems *why);
 
-/* inherit_end lets go of what nobody took: we serve. */
+/* inherit_end lets go of what nobody took, and makes the files of what was taken ours: we serve. */
 void inherit_end(struct supervisor *s);
 
 /* ---- upgrade.c */

@@ -1,6 +1,7 @@
 """SIGUSR2: a new binary takes over, or fails to."""
 
 import copy
+import json
 import os
 import pathlib
 import re
@@ -165,6 +166,50 @@ def test_one_that_fails_changes_nothing(instance, script, says):
     # And may be tried again.
     install(made)
     ended(made.upgrade())
+
+
+def with_unix_socket(made):
+    """Gives its listener a unix socket beside the port, and starts it."""
+    path = pathlib.Path(made.folder) / "front.sock"
+    config = copy.deepcopy(made.config)
+    config["listeners"][0]["address"] = [config["listeners"][0]["address"], f"unix:{path}"]
+    made.configure(config)
+    started(made)
+    return path
+
+
+def test_one_that_fails_late_leaves_the_files_of_the_old_one(instance):
+    """It has taken all that it inherits when it finds that it cannot have a port of its own."""
+    made = instance(start=False)
+    made.expect_noise = ("the upgrade failed",)
+    path, good = with_unix_socket(made), made.config
+    with socket.socket() as busy:
+        busy.bind((HOST, 0))
+        busy.listen(1)
+        bad = copy.deepcopy(good)
+        bad["listeners"][0]["address"].append(f"{HOST}:{busy.getsockname()[1]}")
+        made.write(json.dumps(bad))
+        made.signal(signal.SIGUSR2)
+        made.wait_error("the upgrade failed: process .* exited with code 3")
+    assert path.is_socket()
+    assert made.get("/readyz")[0] == 200
+    assert pathlib.Path(made.admin_path + ".lock").exists()
+    made.configure(good)
+    ended(made.upgrade())
+    made.stop()
+    assert not path.exists()
+
+
+def test_an_admin_socket_that_is_no_more_goes_with_an_upgrade(instance):
+    made = instance()
+    path, config = pathlib.Path(made.admin_path), copy.deepcopy(made.config)
+    made.admin_path += ".new"
+    config["admin"] = {"address": f"unix:{made.admin_path}"}
+    made.configure(config)
+    ended(made.upgrade())
+    assert not path.exists()
+    assert not pathlib.Path(f"{path}.lock").exists()
+    assert made.get("/readyz")[0] == 200
 
 
 def test_a_configuration_that_is_refused_changes_nothing(instance):

@@ -127,12 +127,20 @@ static bool allow_some(scmp_filter_ctx ctx, int call, const unsigned *wishes, si
 	return true;
 }
 
+/* Flags are shared with whoever has the same open file: nobody shall come to wait there, such as
+ * the keeper, in what wakes a worker, or a sibling that accepts from the same socket. */
+static bool allow_nonblocking(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2, is(1, F_SETFL),
+				has(2, O_NONBLOCK, O_NONBLOCK)) == 0;
+}
+
 static bool allow_sockets(scmp_filter_ctx ctx)
 {
-	static const unsigned fcntls[] = { F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GET_SEALS };
+	static const unsigned fcntls[] = { F_GETFD, F_SETFD, F_GETFL, F_GET_SEALS };
 	static const unsigned ioctls[] = { FIONREAD };
 
-	return ALLOW(ctx, socket_calls) &&
+	return ALLOW(ctx, socket_calls) && allow_nonblocking(ctx) &&
 	       allow_some(ctx, SCMP_SYS(fcntl), fcntls, sizeof(fcntls) / sizeof(fcntls[0])) &&
 	       allow_some(ctx, SCMP_SYS(ioctl), ioctls, sizeof(ioctls) / sizeof(ioctls[0]));
 }

@@ -253,6 +253,17 @@ static long change_a_socket(void)
 	return setsockopt(around.listening, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 }
 
+/* Who shares it would wait as well: the keeper for room in what wakes a worker, for ever. */
+static long let_writers_wait(void)
+{
+	return fcntl(around.pair[0], F_SETFL, 0);
+}
+
+static long let_nobody_wait(void)
+{
+	return fcntl(around.pair[0], F_SETFL, O_NONBLOCK);
+}
+
 static void *thread(void *arg)
 {
 	return arg;
@@ -373,6 +384,8 @@ static const struct attempt {
 	{ "connect to a port", connect_to_a_port, "socket", W | S },
 	{ "accept a client", accept_a_client, "accept4", W | S },
 	{ "change a socket", change_a_socket, "setsockopt", W | S },
+	{ "let writers wait", let_writers_wait, "fcntl", 0 },
+	{ "let nobody wait", let_nobody_wait, "fcntl", W | S },
 	{ "make a thread", make_a_thread, "clone3", S },
 	{ "sync a file", sync_a_file, "fsync", S },
 	{ "talk over what it has", talk_over_what_it_has, NULL, W | S | K },

@@ -1,5 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -61,10 +63,11 @@ static const int common_calls[] = {
 
 /* Sockets that are there, or come by accept. */
 static const int socket_calls[] = {
-	SCMP_SYS(accept4),     SCMP_SYS(eventfd2),   SCMP_SYS(getpeername),
-	SCMP_SYS(getsockname), SCMP_SYS(getsockopt), SCMP_SYS(recvfrom),
-	SCMP_SYS(sendto),      SCMP_SYS(setsockopt), SCMP_SYS(shutdown),
+	SCMP_SYS(accept4),    SCMP_SYS(eventfd2), SCMP_SYS(getpeername), SCMP_SYS(getsockname),
+	SCMP_SYS(getsockopt), SCMP_SYS(recvfrom), SCMP_SYS(sendto),
 };
+/* The steward has sockets of its own only: who commands it, and whom it asks. */
+static const int steward_socket_calls[] = { SCMP_SYS(setsockopt), SCMP_SYS(shutdown) };
 
 static struct scmp_arg_cmp is(unsigned arg, scmp_datum_t value)
 {
@@ -175,6 +178,17 @@ static bool allow_lookups(scmp_filter_ctx ctx)
 	return true;
 }
 
+/* A listening socket outlives the worker that accepts from it: whoever is its next shall find it as
+ * it was. Ending our direction does nothing to one. */
+static bool allow_ends(scmp_filter_ctx ctx)
+{
+	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(shutdown), 1, is(1, SHUT_WR)) == 0 &&
+	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2, is(1, SOL_SOCKET),
+				is(2, SO_LINGER)) == 0 &&
+	       seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2, is(1, IPPROTO_TCP),
+				is(2, TCP_NODELAY)) == 0;
+}
+
 /* Threads, no processes. libc takes the older call where there is no newer one, and of that the
  * flags can be seen; and it sets up two signals of its own with the first thread. */
 static bool allow_threads(scmp_filter_ctx ctx)
@@ -201,10 +215,11 @@ static bool allow_role(scmp_filter_ctx ctx, enum sandbox_role role)
 		return false;
 	switch (role) {
 	case SANDBOX_WORKER:
-		return allow_sockets(ctx) && allow_connections(ctx);
+		return allow_sockets(ctx) && allow_connections(ctx) && allow_ends(ctx);
 	case SANDBOX_STEWARD:
-		return allow_sockets(ctx) && allow_connections(ctx) && allow_lookups(ctx) &&
-		       ALLOW(ctx, steward_calls) && allow_threads(ctx);
+		return allow_sockets(ctx) && ALLOW(ctx, steward_socket_calls) &&
+		       allow_connections(ctx) && allow_lookups(ctx) && ALLOW(ctx, steward_calls) &&
+		       allow_threads(ctx);
 	case SANDBOX_KEEPER:
 		return ALLOW(ctx, keeper_calls);
 	}

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -250,7 +251,25 @@ static long change_a_socket(void)
 {
 	int one = 1;
 
-	return setsockopt(around.listening, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	return setsockopt(around.pair[0], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0 ||
+			       errno == EOPNOTSUPP
+		       ? 0
+		       : -1;
+}
+
+/* Whoever accepts there afterwards would get fewer clients, or none. */
+static long change_how_others_accept(void)
+{
+	int ttl = 255;
+
+	return setsockopt(around.listening, IPPROTO_IP, IP_MINTTL, &ttl, sizeof(ttl));
+}
+
+static long close_for_others(void)
+{
+	int fd = around.pair[0];
+
+	return shutdown(fd, SHUT_RD);
 }
 
 /* Who shares it would wait as well: the keeper for room in what wakes a worker, for ever. */
@@ -384,6 +403,8 @@ static const struct attempt {
 	{ "connect to a port", connect_to_a_port, "socket", W | S },
 	{ "accept a client", accept_a_client, "accept4", W | S },
 	{ "change a socket", change_a_socket, "setsockopt", W | S },
+	{ "change how others accept", change_how_others_accept, "setsockopt", S },
+	{ "close for others", close_for_others, "shutdown", S },
 	{ "let writers wait", let_writers_wait, "fcntl", 0 },
 	{ "let nobody wait", let_nobody_wait, "fcntl", W | S },
 	{ "make a thread", make_a_thread, "clone3", S },

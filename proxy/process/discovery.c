@@ -15,6 +15,8 @@ enum {
 	SHOWN_MAX = 12, /* addresses of one log line */
 };
 
+static const struct timeval often = { .tv_usec = LOOK_MS * 1000 };
+
 #define AGAIN_NS INT64_C(5000000000) /* after a lookup that found nothing */
 
 struct entry {
@@ -266,6 +268,11 @@ bool discovery_adopt(struct discovery *d, const struct snapshot *s)
 		num++;
 	}
 	change_to(d, fresh, num);
+	/* Where nothing has a name nothing has to be woken for it. */
+	if (num == 0)
+		(void)event_del(d->timer);
+	else
+		(void)event_add(d->timer, &often);
 	d->min_ttl_ns = s->conf->resolver.min_ttl_ns;
 	d->max_ttl_ns = s->conf->resolver.max_ttl_ns;
 	return true;
@@ -283,7 +290,6 @@ fail:
 struct discovery *discovery_new(struct event_base *base, const struct board *board,
 				struct logwriter *log, struct resolver *resolver)
 {
-	static const struct timeval often = { .tv_usec = LOOK_MS * 1000 };
 	struct discovery *d = calloc(1, sizeof(*d));
 
 	if (d == NULL)
@@ -293,7 +299,7 @@ struct discovery *discovery_new(struct event_base *base, const struct board *boa
 	d->log = log;
 	d->resolver = resolver;
 	d->timer = event_new(base, -1, EV_PERSIST, look, d);
-	if (d->timer == NULL || event_add(d->timer, &often) != 0) {
+	if (d->timer == NULL) {
 		discovery_free(d);
 		return NULL;
 	}

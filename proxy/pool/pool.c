@@ -333,27 +333,45 @@ static bool choose_of(const struct pool *p, struct pool_tries *t, bool any)
 	return false;
 }
 
-/* Where all that is left is out, what they have may still be better than nothing. */
-static bool choose(const struct pool *p, struct pool_tries *t)
+static bool panics(const struct pool *p)
 {
-	const uint32_t *panic = &board_steward(p->board)->panics[p->plan->slot];
-
-	return (__atomic_load_n(panic, __ATOMIC_RELAXED) == 0 && choose_of(p, t, false)) ||
-	       choose_of(p, t, true);
+	return __atomic_load_n(&board_steward(p->board)->panics[p->plan->slot], __ATOMIC_RELAXED) !=
+	       0;
 }
 
-/* So many were full that they are no longer remembered: the rest, each once, in order. */
+/* Where all that is left is out, what they have may still be better than nothing; but not better
+ * than to wait for one that is in use, and full. */
+static bool choose(const struct pool *p, struct pool_tries *t)
+{
+	if (!panics(p)) {
+		if (choose_of(p, t, false))
+			return true;
+		if (t->full && !t->desperate)
+			return false;
+		t->desperate = true;
+	}
+	return choose_of(p, t, true);
+}
+
+/* So many were full that they are no longer remembered: the rest, each once, in order, those that
+ * are out after the others. */
 static bool choose_rest(const struct pool *p, struct pool_tries *t)
 {
-	while (t->rest < p->plan->num_servers) {
-		uint32_t i = p->numbers[t->rest++];
+	for (;;) {
+		while (t->rest < p->plan->num_servers) {
+			uint32_t i = p->numbers[t->rest++];
 
-		if (!may_try(p, t, i, true))
-			continue;
-		t->server = i;
-		return true;
+			if (!may_try(p, t, i, true) ||
+			    (pool_is_usable(p, i) == t->desperate && !panics(p)))
+				continue;
+			t->server = i;
+			return true;
+		}
+		if (t->desperate || t->full || panics(p))
+			return false;
+		t->desperate = true;
+		t->rest = 0;
 	}
-	return false;
 }
 
 static bool take_preferred(const struct pool *p, struct pool_tries *t)

@@ -48,6 +48,7 @@ struct pool_tries {
 	uint32_t wanted;  /* what `prefer` is at the beginning */
 	uint32_t rest;	  /* past POOL_MAX_TRIES servers: of the others, how many were looked at */
 	bool full;	  /* a server has all the connections it may */
+	bool desperate;	  /* none that is in use is left: those that are out are asked */
 	uint16_t tried[POOL_MAX_TRIES]; /* the first of the servers gone through */
 };
 

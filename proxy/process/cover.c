@@ -85,23 +85,32 @@ static bool cover_is_stuck(const struct child *c)
 	return c->outbox.num > 0 || (ioctl(c->fd, SIOCOUTQ, &unread) == 0 && unread > 0);
 }
 
+static void cover_beat_child(struct child *c)
+{
+	/* Say nothing, but whoever is well reads them. */
+	static const struct channel_message beats[] = {
+		[CHILD_WORKER] = { .type = CHANNEL_SOCKET_DROP, .owner = COVER_NOBODY },
+		[CHILD_STEWARD] = { .type = CHANNEL_OUTCOME },
+		[CHILD_KEEPER] = { .type = CHANNEL_KEYS_DROP },
+	};
+
+	if (c->pid == 0 || c->fd < 0 || c->killed || c->adopted == 0)
+		return;
+	c->stuck = cover_is_stuck(c);
+	watchdog_look(c);
+	if (!c->stuck)
+		child_send(c, &beats[c->kind], NULL, 0);
+}
+
 void cover_beat(struct supervisor *s)
 {
-	/* Says nothing, but whoever turns its loop reads it. */
-	struct channel_message beat = { .type = CHANNEL_SOCKET_DROP, .owner = COVER_NOBODY };
-
 	if (s->stage != STAGE_SERVING)
 		return;
-	for (unsigned i = 0; i < s->num_workers; i++) {
-		struct child *c = &s->workers[i];
-
-		if (c->pid == 0 || c->fd < 0 || c->killed || c->adopted == 0)
-			continue;
-		c->stuck = cover_is_stuck(c);
-		watchdog_look(c);
-		if (!c->stuck)
-			child_send(c, &beat, NULL, 0);
-	}
+	for (unsigned i = 0; i < s->num_workers; i++)
+		cover_beat_child(&s->workers[i]);
+	cover_beat_child(&s->steward);
+	if (s->isolated)
+		cover_beat_child(&s->keeper);
 	cover_update(s);
 }
 

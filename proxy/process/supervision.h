@@ -291,7 +291,7 @@ void children_released(struct supervisor *s);
 
 /* ---- watchdog.c */
 
-/* watchdog_look reports a worker that has been stuck for a while, and in the end kills it; to be
+/* watchdog_look reports a child that has been stuck for a while, and in the end kills it; to be
  * called with each beat. */
 void watchdog_look(struct child *c);
 
@@ -353,7 +353,7 @@ void upgrade_stop(struct supervisor *s);
  * from those that are no longer. */
 void cover_update(struct supervisor *s);
 
-/* cover_beat looks whether workers still read their channels; to be called every
+/* cover_beat looks whether all still read their channels; to be called every
  * SUPERVISION_BEAT_NS. */
 void cover_beat(struct supervisor *s);
 

@@ -1,5 +1,5 @@
-/* Who turns its loop reads its channel. One that does not for a while is asked where it stands, and
- * in the end replaced. */
+/* Who turns its loop reads its channel. One that does not for a while is replaced; a worker is
+ * asked before where it stands. */
 
 #include <signal.h>
 
@@ -8,6 +8,7 @@
 
 #define WATCHDOG_REPORT_NS (5000 * SUPERVISION_MS)
 #define WATCHDOG_REPLACE_NS (30000 * SUPERVISION_MS)
+#define WATCHDOG_REPLACE_KEEPER_NS (5000 * SUPERVISION_MS) /* handshakes wait, and have 10 s */
 
 static void watchdog_report(struct child *c, long long s)
 {
@@ -17,11 +18,13 @@ static void watchdog_report(struct child *c, long long s)
 		 "%s (process %ld) has not turned its loop for %lld s", child_title(c, title),
 		 (long)c->pid, s);
 	c->reported = true;
-	c->stack_asked = kill(c->pid, STACK_SIGNAL) == 0;
+	c->stack_asked = c->kind == CHILD_WORKER && kill(c->pid, STACK_SIGNAL) == 0;
 }
 
 void watchdog_look(struct child *c)
 {
+	int64_t most_ns =
+		c->kind == CHILD_KEEPER ? WATCHDOG_REPLACE_KEEPER_NS : WATCHDOG_REPLACE_NS;
 	int64_t now = supervision_now(), for_ns;
 	long long s;
 	char title[32];
@@ -39,7 +42,7 @@ void watchdog_look(struct child *c)
 		c->stuck_since_ns = now - SUPERVISION_BEAT_NS;
 	for_ns = now - c->stuck_since_ns;
 	s = for_ns / SUPERVISION_MS / 1000;
-	if (for_ns >= WATCHDOG_REPLACE_NS) {
+	if (for_ns >= most_ns) {
 		logs_say(&c->supervisor->logs, CONF_LOG_ERROR,
 			 "%s is killed: it has not turned its loop for %lld s",
 			 child_title(c, title), s);

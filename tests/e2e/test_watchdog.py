@@ -67,6 +67,31 @@ def test_a_worker_that_hangs_for_long_is_replaced(instance):
         pass
 
 
+def test_a_keeper_that_hangs_is_replaced_in_time(instance):
+    """Whose handshake waits for it gets its signature from the next one."""
+    number = instance.keeper()
+    os.kill(number, signal.SIGSTOP)
+    began = time.monotonic()
+    assert served_serial(instance.port)
+    assert time.monotonic() - began < 9, "within a handshake's time"
+    assert instance.keeper() not in (None, number)
+    instance.wait_error(r"keeper is killed: it has not turned its loop for [56] s$")
+
+
+def test_a_steward_that_hangs_is_reported_and_may_go_on(instance):
+    number = instance.steward()
+    os.kill(number, signal.SIGSTOP)
+    try:
+        for _ in range(70):
+            served_serial(instance.port)
+            time.sleep(0.1)
+    finally:
+        os.kill(number, signal.SIGCONT)
+    instance.wait_error(rf"steward \(process {number}\) has not turned its loop for [56] s$")
+    instance.wait_error("steward turns its loop again")
+    assert instance.steward() == number
+
+
 def test_who_is_not_asked_says_nothing(instance):
     (number, _) = instance.workers()
     for _ in range(10):

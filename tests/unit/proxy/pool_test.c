@@ -438,6 +438,26 @@ Test(pool, a_server_that_is_out_gets_nothing_while_there_are_others)
 	fixture_fini(&f);
 }
 
+Test(pool, one_that_is_full_is_waited_for_rather_than_one_that_is_out_asked)
+{
+	struct fixture f;
+	struct pool_tries t = { 0 };
+
+	fixture_init(&f, MAX_TWO, (unsigned[]){ 1, 1, 99 });
+	cells(&f, 0, 0)->active = 2;
+	board_steward(f.w.board)->servers[1].down = 1;
+	cr_assert_eq(next(&f, &t), -1);
+	cells(&f, 0, 0)->active = 1;
+	t = (struct pool_tries){ 0 };
+	cr_assert_eq(next(&f, &t), 10);
+	cr_assert_eq(next(&f, &t), 20, "it has failed: now anything is better");
+	board_steward(f.w.board)->servers[0].out = 1;
+	cells(&f, 0, 0)->active = 2;
+	t = (struct pool_tries){ 0 };
+	cr_assert_eq(next(&f, &t), 20, "both are out, and one is full");
+	fixture_fini(&f);
+}
+
 Test(pool, a_server_that_is_back_gets_its_share_slowly)
 {
 	static const struct {

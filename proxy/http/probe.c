@@ -9,6 +9,7 @@
 #include "conf/web.h"
 #include "proxy/http/http1_client.h"
 #include "proxy/http/http2_client.h"
+#include "proxy/net/dial.h"
 #include "proxy/net/link.h"
 #include "proxy/observe/cause.h"
 #include "version.h"
@@ -281,24 +282,6 @@ static void link_drained(void *owner)
 		client_codec_drained(p->codec);
 }
 
-static const char *name_of_end(enum link_end why)
-{
-	switch (why) {
-	case LINK_END_REFUSED:
-		return cause_name(CAUSE_CONNECT_REFUSED);
-	case LINK_END_UNREACHABLE:
-		return cause_name(CAUSE_CONNECT_UNREACHABLE);
-	case LINK_END_TIMEOUT:
-		return cause_name(CAUSE_CONNECT_TIMEOUT);
-	case LINK_END_TLS:
-		return cause_name(CAUSE_CONNECT_TLS);
-	case LINK_END_MEMORY:
-		return cause_name(CAUSE_MEMORY);
-	default:
-		return cause_name(CAUSE_CONNECT_FAILED);
-	}
-}
-
 static void link_has_ended(void *owner, enum link_end why)
 {
 	struct probe *p = owner;
@@ -315,7 +298,7 @@ static void link_has_ended(void *owner, enum link_end why)
 		(void)link_reason(p->link, &words);
 	if (why == LINK_END_TLS && ssl != NULL && (verify = client_tls_failure(ssl)) != NULL)
 		words = verify;
-	finish(p, false, name_of_end(why), words);
+	finish(p, false, cause_name(dial_cause(why)), words);
 }
 
 static const struct link_events link_events = {

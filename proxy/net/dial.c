@@ -58,7 +58,7 @@ int64_t dial_opened(struct traffic *t, uint32_t server_slot, const struct link *
 	return took_ns;
 }
 
-static enum cause cause_of(enum link_end why)
+enum cause dial_cause(enum link_end why)
 {
 	switch (why) {
 	case LINK_END_REFUSED:
@@ -79,7 +79,7 @@ static enum cause cause_of(enum link_end why)
 enum cause dial_failed(struct traffic *t, const char *pool, const struct plan_server *server,
 		       const struct link *link, enum link_end why)
 {
-	enum cause cause = cause_of(why);
+	enum cause cause = dial_cause(why);
 	const char *words = "";
 
 	if (why == LINK_END_TLS || why == LINK_END_FAILED) {

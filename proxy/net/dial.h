@@ -19,6 +19,9 @@ struct link *dial(struct traffic *t, const struct pool_choice *to, const struct 
 int64_t dial_opened(struct traffic *t, uint32_t server_slot, const struct link *link,
 		    int64_t began_ns);
 
+/* dial_cause names the end of a connection that did not come to be. */
+enum cause dial_cause(enum link_end why);
+
 /* dial_failed counts and logs a connection to `server` of the pool called `pool` that did not come
  * to be, as `link` and `why` tell, and returns the cause. */
 enum cause dial_failed(struct traffic *t, const char *pool, const struct plan_server *server,

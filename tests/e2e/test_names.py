@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from support import confine
 from support.backends import named
 from support.nameserver import EMPTY, GARBAGE, NXDOMAIN, SERVFAIL, SILENT, NameServer
 from support.ports import free_port
@@ -249,3 +250,43 @@ def test_names_outlive_the_steward_and_a_reload(sallyport, names, at):
     assert set(greetings(instance)) == {"127.0.0.2"}
     names.say(NAME, A=["127.0.0.3"])
     until(instance, ["127.0.0.3"])
+
+
+@pytest.fixture
+def seeing(sallyport, folder):
+    """seeing(path, text, ...): an instance that finds this text at a path of the system's; and the
+    file that it is in, to be changed."""
+    if os.geteuid() != 0 or not confine.may_mount(folder):
+        pytest.skip("mounting a file is not allowed here")
+
+    def make(path, text, servers):
+        ours = folder / "ours"
+        ours.write_text(text)
+        made = sallyport(servers, start=False)
+        made.enter = confine.with_file(path, ours)
+        made.start()
+        return made, ours
+
+    return make
+
+
+def test_hosts_are_read_again_when_they_change(seeing, at):
+    port = at("127.0.0.2", "127.0.0.3")
+    made, hosts = seeing("/etc/hosts", f"127.0.0.2 {NAME}\n", [f"{NAME}:{port}"])
+    assert greeting(made) == "127.0.0.2"
+    hosts.write_text(f"127.0.0.3 {NAME}\n")
+    until(made, ["127.0.0.3"])
+
+
+def test_name_servers_are_read_again_when_they_change(seeing, at):
+    """Under a search list, as containers have it."""
+    port = at("127.0.0.2")
+    there = NameServer(host="127.0.0.77", port=53)
+    there.say("app.inside.test", A=["127.0.0.2"])
+    made, resolv_conf = seeing("/etc/resolv.conf", "nameserver 127.0.0.78\n", [f"app:{port}"])
+    assert greeting(made) is None
+    resolv_conf.write_text("search other.test inside.test\nnameserver 127.0.0.77\n"
+                           "options ndots:2\n")
+    until(made, ["127.0.0.2"])
+    assert ("app.other.test", "A") in there.asked
+    there.close()

@@ -18,11 +18,11 @@ _MAKERS = {"A": A, "AAAA": AAAA, "CNAME": CNAME, "SRV": lambda words: SRV(*words
 
 
 class NameServer:
-    """Listens on a port of 127.0.0.1 over UDP and TCP. `records[name, type]` is a list of what the
+    """Listens on a port of 127.0.0.1, or where it is told to, over UDP and TCP. `records[name, type]` is a list of what the
     records hold, or one of the words above; a name without any does not exist. `ttl` is for all,
     `delay` the seconds before each answer, `asked` the (name, type) of every question."""
 
-    def __init__(self, ttl=1):
+    def __init__(self, ttl=1, host=HOST, port=0):
         self.records = {}
         self.ttl = ttl
         self.delay = 0
@@ -34,16 +34,18 @@ class NameServer:
         self._tcp = socket.socket()
         self._tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         while True:
-            self._udp.bind((HOST, 0))
+            self._udp.bind((host, port))
             self.port = self._udp.getsockname()[1]
             try:
-                self._tcp.bind((HOST, self.port))
+                self._tcp.bind((host, self.port))
                 break
             except OSError:
+                if port:
+                    raise
                 self._udp.close()
                 self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._tcp.listen(16)
-        self.address = f"{HOST}:{self.port}"
+        self.address = f"{host}:{self.port}"
         for serve in (self._serve_udp, self._serve_tcp):
             threading.Thread(target=serve, daemon=True).start()
 

@@ -77,7 +77,7 @@ void exchange_prefer(struct exchange *x)
 	if (s == NULL ||
 	    !sticky_find(s, cookie_value(x->request, pool_conf(x->pool)->sticky->cookie), &place))
 		return;
-	x->tries.prefer = x->tries.wanted = place + 1;
+	x->tries.wanted = place + 1;
 }
 
 void exchange_stick(const struct exchange *x, struct head *h)

@@ -285,20 +285,13 @@ static void link_drained(void *owner)
 static void link_has_ended(void *owner, enum link_end why)
 {
 	struct probe *p = owner;
-	const SSL *ssl = link_ssl(p->link);
-	const char *words = "", *verify;
-
 	CHECK(p, PROBE_MAGIC);
 	if (p->codec != NULL) {
 		client_codec_link_ended(
 			p->codec, why == LINK_END_CLOSED ? CAUSE_CLOSED : CAUSE_SERVER_RESET, "");
 		return;
 	}
-	if (why == LINK_END_TLS || why == LINK_END_FAILED)
-		(void)link_reason(p->link, &words);
-	if (why == LINK_END_TLS && ssl != NULL && (verify = client_tls_failure(ssl)) != NULL)
-		words = verify;
-	finish(p, false, cause_name(dial_cause(why)), words);
+	finish(p, false, cause_name(dial_cause(why)), dial_reason(p->link, why));
 }
 
 static const struct link_events link_events = {
@@ -315,7 +308,6 @@ struct probe *probe_new(struct loop *loop, const struct probe_target *target,
 {
 	struct probe *p = calloc(1, sizeof(*p));
 	struct link_target to = {
-		.num = at->num,
 		.tls = target->tls,
 		.name = target->name,
 		.timeout_ns = target->health->timeout_ns,
@@ -332,10 +324,7 @@ struct probe *probe_new(struct loop *loop, const struct probe_target *target,
 		.done = done,
 		.owner = owner,
 	};
-	for (uint32_t i = 0; i < at->num; i++) {
-		to.addresses[i] = (const struct sockaddr *)&at->list[i]->address;
-		to.lens[i] = at->list[i]->len;
-	}
+	dial_addresses(at, &to);
 	if ((p->link = link_connect(loop, &to, &link_events, p)) == NULL) {
 		free(p);
 		return NULL;

@@ -8,11 +8,19 @@ static struct metrics_server *cells_of(struct traffic *t, uint32_t slot)
 	return &t->page->metrics.servers[slot];
 }
 
+void dial_addresses(const struct addresses_choice *at, struct link_target *to)
+{
+	to->num = at->num;
+	for (uint32_t i = 0; i < at->num; i++) {
+		to->addresses[i] = (const struct sockaddr *)&at->list[i]->address;
+		to->lens[i] = at->list[i]->len;
+	}
+}
+
 struct link *dial(struct traffic *t, const struct pool_choice *to, const struct link_events *ev,
 		  void *owner)
 {
 	struct link_target target = {
-		.num = to->at.num,
 		.tls = to->tls,
 		.name = to->name,
 		.place = to->place,
@@ -21,10 +29,7 @@ struct link *dial(struct traffic *t, const struct pool_choice *to, const struct 
 	struct metrics_server *cells = cells_of(t, to->server->slot);
 	struct link *l;
 
-	for (uint32_t i = 0; i < to->at.num; i++) {
-		target.addresses[i] = (const struct sockaddr *)&to->at.list[i]->address;
-		target.lens[i] = to->at.list[i]->len;
-	}
+	dial_addresses(&to->at, &target);
 	l = link_connect(t->loop, &target, ev, owner);
 	if (l == NULL)
 		metrics_add(&cells->failures[CAUSE_MEMORY], 1);
@@ -76,20 +81,23 @@ enum cause dial_cause(enum link_end why)
 	}
 }
 
+const char *dial_reason(const struct link *link, enum link_end why)
+{
+	const SSL *ssl = link_ssl(link);
+	const char *words = "", *verify = ssl == NULL ? NULL : client_tls_failure(ssl);
+
+	if (why != LINK_END_TLS && why != LINK_END_FAILED)
+		return "";
+	(void)link_reason(link, &words);
+	return verify != NULL ? verify : words;
+}
+
 enum cause dial_failed(struct traffic *t, const char *pool, const struct plan_server *server,
 		       const struct link *link, enum link_end why)
 {
 	enum cause cause = dial_cause(why);
-	const char *words = "";
+	const char *words = dial_reason(link, why);
 
-	if (why == LINK_END_TLS || why == LINK_END_FAILED) {
-		const SSL *ssl = link_ssl(link);
-		const char *verify = ssl == NULL ? NULL : client_tls_failure(ssl);
-
-		(void)link_reason(link, &words);
-		if (verify != NULL)
-			words = verify;
-	}
 	shun_worse(t, link);
 	metrics_add(&cells_of(t, server->slot)->failures[cause], 1);
 	journal_event(&t->journal, CONF_LOG_WARNING, "pool %s: server %s: %s%s%s", pool,

@@ -19,6 +19,13 @@ struct link *dial(struct traffic *t, const struct pool_choice *to, const struct 
 int64_t dial_opened(struct traffic *t, uint32_t server_slot, const struct link *link,
 		    int64_t began_ns);
 
+/* dial_addresses fills in where `to` leads; `at` is borrowed with it. */
+void dial_addresses(const struct addresses_choice *at, struct link_target *to);
+
+/* dial_reason returns words for people of why `link` did not come to be; "" where the cause says it
+ * all. Borrowed from the link. */
+const char *dial_reason(const struct link *link, enum link_end why);
+
 /* dial_cause names the end of a connection that did not come to be. */
 enum cause dial_cause(enum link_end why);
 

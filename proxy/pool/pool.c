@@ -157,7 +157,7 @@ unsigned pool_max_pending(const struct pool *p)
 
 void pool_tries_anew(struct pool_tries *t)
 {
-	*t = (struct pool_tries){ .key = t->key, .prefer = t->wanted, .wanted = t->wanted };
+	*t = (struct pool_tries){ .key = t->key, .wanted = t->wanted };
 }
 
 bool pool_has_address(struct pool *p, uint32_t place, const struct sockaddr_storage *address,
@@ -376,9 +376,8 @@ static bool choose_rest(const struct pool *p, struct pool_tries *t)
 
 static bool take_preferred(const struct pool *p, struct pool_tries *t)
 {
-	uint32_t i = t->prefer;
+	uint32_t i = t->wanted;
 
-	t->prefer = 0;
 	if (i == 0 || i > p->plan->num_servers || !may_try(p, t, i - 1, false))
 		return false;
 	t->server = i - 1;

@@ -37,15 +37,13 @@ void pool_free(struct pool *p);
 
 enum { POOL_MAX_TRIES = 16 }; /* servers that one connection tries at most */
 
-/* The tries of one connection or request. Zero before the first, but for `key`, `prefer` and
- * `wanted`. */
+/* The tries of one connection or request. Zero before the first, but for `key` and `wanted`. */
 struct pool_tries {
 	uint64_t key;	  /* what the balance by hash goes by: a pool_key */
 	uint32_t num;	  /* servers given so far that were not full */
 	uint32_t servers; /* servers gone through so far */
 	uint32_t server;  /* the present one, in the pool */
-	uint32_t prefer;  /* the one to try first, plus 1, if it is in use; 0: none, or it was */
-	uint32_t wanted;  /* what `prefer` is at the beginning */
+	uint32_t wanted;  /* the one to try first, plus 1, if it is in use; 0: none */
 	uint32_t rest;	  /* past POOL_MAX_TRIES servers: of the others, how many were looked at */
 	bool full;	  /* a server has all the connections it may */
 	bool desperate;	  /* none that is in use is left: those that are out are asked */
